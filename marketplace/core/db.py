@@ -1,0 +1,206 @@
+"""The only door to transactions, the same on SQLite, PostgreSQL and MongoDB.
+
+`atomic()` opens a transaction (a null context on a MongoDB without transactions), `on_commit()`
+runs a function after the outermost one has committed, `run()` repeats a function whose transaction
+lost a race that the database settles by failing one side.
+"""
+
+import functools
+import random
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any, ParamSpec, TypeVar
+
+from django.db import DatabaseError, IntegrityError, InterfaceError, OperationalError, connection
+from django.db import transaction as django_transaction
+
+from marketplace.core.errors import Unavailable
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+RETRY_LIMIT_S = 5.0
+RETRYABLE_SQLSTATES = frozenset({"40001", "40P01"})
+
+_state = threading.local()
+_mongo_transactions: dict[str, bool] = {}
+
+
+def is_mongodb() -> bool:
+    """Whether the default database speaks the MongoDB wire."""
+    return connection.vendor == "mongodb"
+
+
+def has_transactions() -> bool:
+    """Whether this database can roll back: always on SQL; on MongoDB with a replica set or mongos.
+
+    The server is asked once per process and address.
+    """
+    if not is_mongodb():
+        return True
+    key = str(connection.settings_dict["HOST"])
+    if key not in _mongo_transactions:
+        hello = connection.database.client.admin.command("hello")
+        _mongo_transactions[key] = "setName" in hello or hello.get("msg") == "isdbgrid"
+    return _mongo_transactions[key]
+
+
+def in_transaction() -> bool:
+    """Whether the caller stands inside `atomic()`."""
+    return getattr(_state, "depth", 0) > 0
+
+
+@contextmanager
+def atomic() -> Iterator[None]:
+    """All or nothing. An inner block is part of the outermost one, never a savepoint.
+
+    So an IntegrityError inside must end the outermost block: do not catch it within and go on.
+    """
+    depth = getattr(_state, "depth", 0)
+    with _transaction(outermost=depth == 0):
+        _state.depth = depth + 1
+        try:
+            yield
+        finally:
+            _state.depth = depth
+
+
+def _transaction(*, outermost: bool) -> AbstractContextManager[Any]:
+    if not is_mongodb():
+        # The outermost of ours may still stand inside a test's transaction: there it is a savepoint.
+        return django_transaction.atomic(savepoint=outermost)
+    if not has_transactions():
+        return _collected_on_commit(outermost=outermost)
+    return _mongo_transaction(outermost=outermost)
+
+
+@contextmanager
+def _mongo_transaction(*, outermost: bool) -> Iterator[None]:
+    from django_mongodb_backend import transaction as mongo_transaction
+    from pymongo.errors import PyMongoError
+
+    if not outermost:
+        with mongo_transaction.atomic():
+            yield
+        return
+    try:
+        with mongo_transaction.atomic():
+            yield
+    except PyMongoError as error:
+        # The backend leaves a dead session behind: the next block of this thread needs a new one.
+        connection.close_pool()
+        raise OperationalError(str(error)) from error
+    except DatabaseError as error:
+        if isinstance(error.__cause__, PyMongoError) and not isinstance(error, IntegrityError):
+            connection.close_pool()
+        raise
+
+
+@contextmanager
+def _collected_on_commit(*, outermost: bool) -> Iterator[None]:
+    """Without transactions the effects stand at once; what waits for the commit runs at the end."""
+    if not outermost:
+        yield
+        return
+    _state.callbacks = []
+    try:
+        yield
+        callbacks, _state.callbacks = _state.callbacks, None
+    finally:
+        _state.callbacks = None
+    for callback in callbacks:
+        callback()
+
+
+def on_commit(callback: Callable[[], Any]) -> None:
+    """Run `callback` once the outermost transaction has committed, or now if there is none."""
+    waiting = getattr(_state, "callbacks", None)
+    if waiting is not None:
+        waiting.append(callback)
+    elif is_mongodb() and not has_transactions():
+        callback()
+    else:
+        django_transaction.on_commit(callback)
+
+
+def run(function: Callable[[], T], *, limit_s: float = RETRY_LIMIT_S) -> T:
+    """Call `function` and repeat it whole while its transaction loses a race, for `limit_s` seconds.
+
+    Lost races: a busy SQLite, PostgreSQL 40001 and 40P01, MongoDB's transient transaction errors.
+    Inside a transaction it calls once: only the outermost block can be repeated.
+    Raises Unavailable when the time is up, or when the database does not answer.
+    """
+    if in_transaction():
+        return function()
+    deadline = time.monotonic() + limit_s
+    delay = 0.002
+    while True:
+        try:
+            return function()
+        except (DatabaseError, InterfaceError) as error:
+            if not is_lost_race(error):
+                raise
+            if time.monotonic() + delay > deadline:
+                raise Unavailable from error
+            time.sleep(delay * (0.5 + random.random()))
+            delay = min(delay * 2, 0.25)
+
+
+def transactional(function: Callable[P, T]) -> Callable[P, T]:
+    """Decorator of a service: one transaction, repeated whole when it loses a race."""
+
+    @functools.wraps(function)
+    def in_one_transaction(*args: P.args, **kwargs: P.kwargs) -> T:
+        def attempt() -> T:
+            with atomic():
+                return function(*args, **kwargs)
+
+        return run(attempt)
+
+    return in_one_transaction
+
+
+def is_lost_race(error: BaseException) -> bool:
+    """Whether repeating the same transaction can succeed."""
+    seen: BaseException | None = error
+    while seen is not None:
+        if getattr(seen, "sqlstate", None) in RETRYABLE_SQLSTATES:
+            return True
+        if isinstance(seen, sqlite3.OperationalError) and _is_busy(seen):
+            return True
+        has_label = getattr(seen, "has_error_label", None)
+        if has_label is not None and has_label("TransientTransactionError"):
+            return True
+        seen = seen.__cause__
+    return False
+
+
+def _is_busy(error: sqlite3.OperationalError) -> bool:
+    text = str(error)
+    return "locked" in text or "busy" in text
+
+
+def is_unreachable(error: BaseException) -> bool:
+    """Whether the database did not answer at all, so that 503 and not 500 is the truth."""
+    if isinstance(error, InterfaceError):
+        return True
+    if not isinstance(error, OperationalError):
+        return type(error).__module__.startswith("pymongo") and "Transient" not in str(error)
+    return True
+
+
+__all__ = [
+    "IntegrityError",
+    "atomic",
+    "has_transactions",
+    "in_transaction",
+    "is_lost_race",
+    "is_mongodb",
+    "is_unreachable",
+    "on_commit",
+    "run",
+    "transactional",
+]

@@ -1,0 +1,147 @@
+"""Write to the log, inside the transaction of the change.
+
+`UPDATE head SET last_seq = last_seq + n` takes the head's row lock: from there to the commit no
+other writer of the topic gets a seq, so seqs are gapless and their order is the commit order.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from django.conf import settings
+from django.db.models import Case, F, Value, When
+
+from marketplace.core.clock import now
+from marketplace.core.context import request_id
+from marketplace.core.db import in_transaction, on_commit
+from marketplace.core.ids import uuid7
+from marketplace.events import catalog, live
+from marketplace.events.models import Event, TopicHead
+
+SubscribedNames = Callable[[], frozenset[str]]
+
+
+@dataclass(slots=True)
+class NewEvent:
+    """An event to be recorded. `event_id` is given only for a copy of one that stands elsewhere."""
+
+    topic: str
+    name: str
+    payload: dict[str, Any]
+    actor_id: str | None = None
+    event_id: UUID | None = None
+    at: datetime | None = field(default=None)
+
+
+_subscribed_names: SubscribedNames = frozenset
+
+
+def set_subscribed_names(source: SubscribedNames) -> None:
+    """Let the subscribers tell which names they want, so that only those flag a head."""
+    global _subscribed_names
+    _subscribed_names = source
+
+
+def open_topic(topic: str) -> TopicHead:
+    """Make the head of a new topic, in the transaction that makes the thing it belongs to."""
+    return TopicHead.objects.create(topic=topic, epoch=uuid7().hex)
+
+
+def record(
+    topic: str, name: str, payload: dict[str, Any], *, actor_id: str | None = None
+) -> Event:
+    """Record one event and give it its seq. Only inside `atomic()`.
+
+    payload: ids and facts, personal fields of the actor alone, JSON types only.
+    Raises TopicHead.DoesNotExist where nobody opened the topic.
+    """
+    return record_all([NewEvent(topic=topic, name=name, payload=payload, actor_id=actor_id)])[0]
+
+
+def record_all(entries: Sequence[NewEvent]) -> list[Event]:
+    """Record several events, on any topics, in this order per topic; published after the commit."""
+    firsts = take_seqs(entries)
+    return insert(entries, firsts)
+
+
+def take_seqs(entries: Sequence[NewEvent]) -> dict[str, int]:
+    """Advance the heads of all these topics; gives the first new seq of each.
+
+    Apart from `insert` for rows that carry their own seq, as messages do.
+    """
+    if not in_transaction():
+        raise RuntimeError("Events are recorded inside atomic(), with the change they tell of.")
+    counts: dict[str, int] = {}
+    wanted = _subscribed_names()
+    flagged: set[str] = set()
+    for entry in entries:
+        catalog.kind_of(entry.name)
+        counts[entry.topic] = counts.get(entry.topic, 0) + 1
+        if entry.name in wanted:
+            flagged.add(entry.topic)
+    # One statement for all heads, so that a batch over many rooms costs one round trip.
+    changes: dict[str, Any] = {"last_seq": F("last_seq") + _by_topic(counts)}
+    if flagged:
+        changes["subscribers_pending"] = Case(
+            When(topic__in=sorted(flagged), then=Value(True)), default=F("subscribers_pending")
+        )
+    if settings.BUS_ENABLED:
+        changes["relay_pending"] = True
+    heads = TopicHead.objects.filter(topic__in=sorted(counts))
+    if heads.update(**changes) != len(counts):
+        known = set(heads.values_list("topic", flat=True))
+        raise TopicHead.DoesNotExist(f"No head for {sorted(set(counts) - known)}.")
+    return {
+        topic: last_seq - counts[topic] + 1
+        for topic, last_seq in heads.order_by("topic").values_list("topic", "last_seq")
+    }
+
+
+def _by_topic(counts: dict[str, int]) -> Any:
+    if len(set(counts.values())) == 1:
+        return next(iter(counts.values()))
+    return Case(*(When(topic=topic, then=Value(n)) for topic, n in counts.items()))
+
+
+def insert(entries: Sequence[NewEvent], firsts: dict[str, int]) -> list[Event]:
+    """Insert the events at the seqs that `take_seqs` gave, and publish them after the commit."""
+    following = dict(firsts)
+    at, request = now(), request_id.get()
+    events = []
+    for entry in entries:
+        seq = following[entry.topic]
+        following[entry.topic] = seq + 1
+        key = uuid7()
+        events.append(
+            Event(
+                id=key,
+                event_id=entry.event_id or key,
+                topic=entry.topic,
+                seq=seq,
+                name=entry.name,
+                payload=entry.payload,
+                actor_id=entry.actor_id,
+                request_id=request,
+                created_at=entry.at or at,
+            )
+        )
+    Event.objects.bulk_create(events)
+    announced = [live_event(event) for event in events]
+    on_commit(lambda: live.publish(announced))
+    return events
+
+
+def live_event(event: Event) -> live.LiveEvent:
+    """The form of a row that travels to connections."""
+    return live.LiveEvent(
+        event_id=event.event_id,
+        topic=event.topic,
+        seq=event.seq,
+        name=event.name,
+        payload=event.payload,
+        actor_id=event.actor_id,
+        request_id=event.request_id,
+        created_at=event.created_at,
+    )
