@@ -4,6 +4,10 @@ from django.apps import AppConfig
 
 
 class ChatConfig(AppConfig):
-    """The chat app."""
+    """Rooms, messages, read cursors; the socket topics `room:` and `user:`."""
 
     name = "chat"
+
+    def ready(self) -> None:
+        """Declare the events of this app."""
+        from chat import events  # noqa: F401  # entering them in the catalog is the effect

@@ -1,0 +1,26 @@
+"""The facts that chat records, on `room:<id>`."""
+
+from marketplace.events.catalog import declare
+
+MESSAGE_FIELDS = (
+    "id", "room_id", "number", "seq", "client_id", "sender_type", "sender_id", "sender", "kind",
+    "content", "mentions", "attachments", "data", "reply_to_id", "reactions", "edited_at",
+    "deleted_at", "created_at", "updated_at",
+)  # fmt: skip
+ROOM_FIELDS = (
+    "id", "kind", "title", "is_public", "subject_type", "subject_id", "data", "owner_id",
+    "member_count", "members", "last_message", "last_message_at", "last_number", "created_at",
+    "updated_at",
+)  # fmt: skip
+MEMBER_FIELDS = ("room_id", "user_id", "user", "role", "muted", "joined_at", "actor_id")
+
+declare("room.created", "A room exists, with the members of that moment.", *ROOM_FIELDS)
+declare("message.sent", "Somebody said something.", *MESSAGE_FIELDS)
+declare(
+    "read.moved",
+    "A member has read further.",
+    "room_id", "user_id", "message_id", "last_read_seq", "read_at",
+)  # fmt: skip
+declare("member.joined", "Somebody came in.", *MEMBER_FIELDS)
+declare("member.left", "Somebody went by himself.", *MEMBER_FIELDS)
+declare("member.removed", "Somebody was taken out.", *MEMBER_FIELDS)

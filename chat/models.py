@@ -1,0 +1,101 @@
+"""Rooms, who is in them, and what was said.
+
+Unread counts are differences of ordinals (`Room.last_number` − `Member.read_number`), so a message
+writes no row of any other member, however large the room.
+"""
+
+from django.conf import settings
+from django.db import models
+
+from chat.enums import MessageKind, RoomKind, RoomRole, SenderType
+from marketplace.core.clock import now
+from marketplace.core.models import BaseModel
+
+
+class Room(BaseModel):
+    """A place to talk. Its topic in the log is `room:<id>`."""
+
+    kind = models.CharField(max_length=16, choices=RoomKind.choices)
+    title = models.CharField(max_length=100, blank=True, default="")
+    is_public = models.BooleanField(default=False)
+    subject_type = models.CharField(max_length=32, blank=True, default="")
+    subject_id = models.CharField(max_length=128, blank=True, default="")
+    data = models.JSONField(default=dict, blank=True)
+    owner = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
+    )
+    # One room per pair and subject, one assistant room per user and subject; null for groups.
+    natural_key = models.CharField(max_length=400, null=True, blank=True, unique=True)
+    member_count = models.IntegerField(default=0)
+    # The ordinal of the newest message: it counts 1, 2, 3 … and never goes back.
+    last_number = models.BigIntegerField(default=0)
+    last_message_text = models.CharField(max_length=100, blank=True, default="")
+    last_message_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        indexes = [models.Index(fields=["-created_at", "-id"], name="room_newest")]
+
+    def __str__(self) -> str:
+        return self.title or f"{self.kind} {self.id}"
+
+    @property
+    def topic(self) -> str:
+        """Its address in the log."""
+        return f"room:{self.id}"
+
+
+class Member(BaseModel):
+    """One person in one room."""
+
+    room = models.ForeignKey(Room, on_delete=models.CASCADE, related_name="members")
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="memberships"
+    )
+    role = models.CharField(max_length=16, choices=RoomRole.choices, default=RoomRole.MEMBER)
+    # His read cursor: the ordinal of the newest message that he has read.
+    read_number = models.BigIntegerField(default=0)
+    muted = models.BooleanField(default=False)
+    joined_at = models.DateTimeField(default=now)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["room", "user"], name="member_room_user")]
+        indexes = [models.Index(fields=["room", "joined_at", "id"], name="member_by_joining")]
+
+    def __str__(self) -> str:
+        return f"{self.user_id} in {self.room_id}"
+
+
+class Message(BaseModel):
+    """One thing said. `seq` is the place of its event in the room's topic."""
+
+    room = models.ForeignKey(Room, on_delete=models.CASCADE, related_name="messages")
+    number = models.BigIntegerField()
+    seq = models.BigIntegerField()
+    client_id = models.CharField(max_length=64, null=True, blank=True)
+    sender = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
+    )
+    sender_type = models.CharField(
+        max_length=8, choices=SenderType.choices, default=SenderType.USER
+    )
+    kind = models.CharField(max_length=8, choices=MessageKind.choices, default=MessageKind.TEXT)
+    content = models.TextField(blank=True, default="")
+    mentions = models.JSONField(default=list, blank=True)
+    data = models.JSONField(null=True, blank=True)
+    reply_to_id = models.UUIDField(null=True, blank=True)
+    edited_at = models.DateTimeField(null=True, blank=True)
+    deleted_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["room", "number"], name="message_room_number"),
+            models.UniqueConstraint(fields=["room", "seq"], name="message_room_seq"),
+            # A resend, on whatever protocol and however late, is the same message.
+            models.UniqueConstraint(
+                fields=["room", "sender", "client_id"], name="message_client_id"
+            ),
+        ]
+        indexes = [models.Index(fields=["-created_at", "-id"], name="message_newest")]
+
+    def __str__(self) -> str:
+        return f"{self.room_id} #{self.number}"
