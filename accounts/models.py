@@ -4,7 +4,7 @@ from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
 from django.contrib.auth.models import PermissionsMixin
 from django.db import models
 
-from accounts.enums import MarketSide, Role
+from accounts.enums import CodePurpose, EndReason, Issuer, MarketSide, Role
 from marketplace.core.ids import uuid7
 from marketplace.core.models import BaseModel
 
@@ -52,4 +52,128 @@ class User(BaseModel, AbstractBaseUser, PermissionsMixin):
     def save(self, *args: object, **kwargs: object) -> None:
         """Store the user; usernames are unique without case by a column of their own."""
         self.username_key = self.username.lower() if self.username else None
+        fields = kwargs.get("update_fields")
+        if fields is not None and "username" in fields:  # type: ignore[operator]  # names
+            kwargs["update_fields"] = {*fields, "username_key"}  # type: ignore[misc]  # names
         super().save(*args, **kwargs)
+
+    @property
+    def topic(self) -> str:
+        """The topic that only this user may join."""
+        return f"user:{self.public_id}"
+
+    @property
+    def wire_role(self) -> str:
+        """The role as every wire and token shows it: a plain user by the side that he chose."""
+        return self.side or self.role if self.role == Role.USER else self.role
+
+    @property
+    def is_verified(self) -> bool:
+        """Whether he has proven his e-mail address or his phone number."""
+        return self.email_verified_at is not None or self.phone_verified_at is not None
+
+
+class AuthSession(BaseModel):
+    """One sign-in; the tokens that came of it die with it. Its refresh tokens are one family."""
+
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="sessions")
+    issuer = models.CharField(max_length=32, choices=Issuer.choices)
+    access_ttl_s = models.IntegerField()
+    address = models.CharField(max_length=64, blank=True, default="")
+    user_agent = models.CharField(max_length=200, blank=True, default="")
+    last_used_at = models.DateTimeField()
+    # From here on no token of this session can be good, so that the row may be cleaned up.
+    expires_at = models.DateTimeField(db_index=True)
+    ended_at = models.DateTimeField(null=True, blank=True)
+    end_reason = models.CharField(
+        max_length=32, choices=EndReason.choices, blank=True, default=""
+    )
+
+    class Meta:
+        indexes = [models.Index(fields=["user", "ended_at"], name="session_user_ended")]
+
+    def __str__(self) -> str:
+        return f"session {self.id}"
+
+
+class RefreshToken(BaseModel):
+    """One refresh token, good once. The token itself is not kept: it is signed from this row."""
+
+    session = models.ForeignKey(AuthSession, on_delete=models.CASCADE, related_name="refresh_tokens")
+    jti = models.CharField(max_length=32, unique=True)
+    # The access token that went out with it, so that the same pair can be signed once more.
+    access_jti = models.CharField(max_length=32)
+    issued_at = models.DateTimeField()
+    expires_at = models.DateTimeField(db_index=True)
+    used_at = models.DateTimeField(null=True, blank=True)
+    successor_jti = models.CharField(max_length=32, blank=True, default="")
+
+    def __str__(self) -> str:
+        return f"refresh token of {self.session_id}"
+
+
+class OtpChallenge(BaseModel):
+    """One code that was asked for. The code is not here: it follows from `id` and `OTP_KEY`.
+
+    A phone that belongs to nobody gets its row too (`user` empty), so that it is limited and
+    answered like any other; only the SMS is left out.
+    """
+
+    phone_number = models.CharField(max_length=16)
+    purpose = models.CharField(max_length=16, choices=CodePurpose.choices)
+    user = models.ForeignKey(User, on_delete=models.CASCADE, null=True, blank=True)
+    attempts_left = models.IntegerField()
+    expires_at = models.DateTimeField(db_index=True)
+    consumed_at = models.DateTimeField(null=True, blank=True)
+    replaced_at = models.DateTimeField(null=True, blank=True)
+    # Over a limit that is not told: counted and answered like any other, and not sent.
+    withheld = models.BooleanField(default=False)
+    # Registration sends its code unasked, so the next one need not be waited for.
+    starts_wait = models.BooleanField(default=True)
+    prefix = models.CharField(max_length=16)
+    address = models.CharField(max_length=64, blank=True, default="")
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["phone_number", "-created_at"], name="challenge_phone"),
+            models.Index(fields=["prefix", "created_at"], name="challenge_prefix"),
+            models.Index(fields=["address", "created_at"], name="challenge_address"),
+            models.Index(fields=["created_at"], name="challenge_created"),
+        ]
+
+    def __str__(self) -> str:
+        return f"challenge {self.id}"
+
+
+class OtpCheck(BaseModel):
+    """One try at a code, for the limits by address; it stands as failed until it is proven right."""
+
+    address = models.CharField(max_length=64, blank=True, default="")
+    phone_number = models.CharField(max_length=16)
+    failed = models.BooleanField(default=True)
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["address", "created_at"], name="check_address"),
+            models.Index(fields=["created_at"], name="check_created"),
+        ]
+
+    def __str__(self) -> str:
+        return f"check {self.id}"
+
+
+class OtpGuard(BaseModel):
+    """The row that everything which counts for one phone, address or prefix must pass through.
+
+    Its update puts concurrent requests in a line, so that counting rows and adding one is safe on
+    every database. For a phone it also holds the failed checks in a row.
+    """
+
+    key = models.CharField(max_length=96, unique=True)
+    failures = models.IntegerField(default=0)
+
+    class Meta:
+        indexes = [models.Index(fields=["updated_at"], name="guard_updated")]
+
+    def __str__(self) -> str:
+        return f"guard {self.id}"
