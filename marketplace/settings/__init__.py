@@ -1,3 +1,20 @@
-"""Settings, from the environment and `.env`: everything stands in `base`."""
+"""Settings, from the environment and `.env`. The profile comes from MARKETPLACE_ENV (NODE_ENV, MIX_ENV).
 
-from marketplace.settings.base import *  # noqa: F403  # Django reads this module's names
+A setting that cannot be used ends the process with one line that names it.
+"""
+
+import sys
+
+from marketplace.settings.reading import SettingsError
+
+try:
+    from marketplace.settings import base
+
+    if base.PROFILE == "production":
+        from marketplace.settings.production import *
+    elif base.PROFILE == "test":
+        from marketplace.settings.test import *
+    else:
+        from marketplace.settings.local import *
+except SettingsError as error:
+    sys.exit(f"marketplace: {error}")
