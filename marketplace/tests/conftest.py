@@ -1,0 +1,13 @@
+"""The cast, for the tests that cross apps."""
+
+from marketplace.tests.cast import (
+    admin,
+    buyer,
+    courier,
+    employee,
+    guest,
+    seller,
+    stranger,
+)
+
+__all__ = ["admin", "buyer", "courier", "employee", "guest", "seller", "stranger"]
