@@ -1,5 +1,7 @@
 """Django's entry for this app."""
 
+from importlib import import_module
+
 from django.apps import AppConfig
 
 
@@ -8,3 +10,7 @@ class KernelConfig(AppConfig):
 
     name = "marketplace.core"
     label = "core"
+
+    def ready(self) -> None:
+        """Register the system checks."""
+        import_module("marketplace.core.checks")

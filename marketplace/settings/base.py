@@ -317,17 +317,22 @@ INSTALLED_APPS = [
     "support.apps.SupportConfig",
 ]
 
+# Outermost first. Each of core's is plain code that runs the same sync and async.
 MIDDLEWARE = [
+    "marketplace.core.middleware.RequestIdMiddleware",
+    "marketplace.core.middleware.ServerTimingMiddleware",
+    "marketplace.core.middleware.SecurityHeaders",
     "django.middleware.security.SecurityMiddleware",
-    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "marketplace.core.static.StaticFilesMiddleware",
+    "marketplace.core.middleware.SlashMiddleware",
     "corsheaders.middleware.CorsMiddleware",
+    "marketplace.core.middleware.BodyLimitMiddleware",
     "csp.middleware.CSPMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
-    "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
 
 ROOT_URLCONF = "marketplace.urls"
@@ -412,6 +417,9 @@ SECURE_CONTENT_TYPE_NOSNIFF = True
 SECURE_REFERRER_POLICY = "no-referrer"
 SECURE_CROSS_ORIGIN_OPENER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "SAMEORIGIN"
+SILENCED_SYSTEM_CHECKS = [
+    "security.W002",  # core's SecurityHeaders sets X-Frame-Options
+]
 CSRF_TRUSTED_ORIGINS = [PUBLIC_URL]
 SESSION_COOKIE_SAMESITE = "Lax"
 CSRF_COOKIE_SAMESITE = "Lax"
@@ -419,9 +427,10 @@ CSRF_COOKIE_SAMESITE = "Lax"
 # --- REST, documentation, admin ------------------------------------------------------------------
 
 REST_FRAMEWORK: dict[str, Any] = {
-    "DEFAULT_AUTHENTICATION_CLASSES": [],
+    "DEFAULT_AUTHENTICATION_CLASSES": ["accounts.authentication.BearerAuthentication"],
     "DEFAULT_PERMISSION_CLASSES": [],
-    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "DEFAULT_SCHEMA_CLASS": "marketplace.core.schema.ApiSchema",
+    "EXCEPTION_HANDLER": "marketplace.core.http.exception_handler",
     "UNAUTHENTICATED_USER": "django.contrib.auth.models.AnonymousUser",
     # Limits are core.limits, not DRF's throttles, which are no security measure.
     "DEFAULT_THROTTLE_CLASSES": [],
