@@ -29,7 +29,6 @@ Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 PHOENIX_SUBPROTOCOL = "phoenix"
 PHOENIX_TOKEN_PREFIX = "base64url.bearer.phx."
-LOCAL_ORIGIN = re.compile(r"https?://(localhost|127\.0\.0\.1|\[::1\])(:\d{1,5})?")
 
 
 class JWTAuthMiddleware:
@@ -116,10 +115,10 @@ def header(scope: Scope, name: bytes) -> str | None:
 
 
 def origin_allowed(origin: str) -> bool:
-    """Whether a page of this origin may connect: a listed one, our own, in local any localhost."""
-    if settings.PROFILE != "production" and LOCAL_ORIGIN.fullmatch(origin):
+    """Whether a page of this origin may connect: our own, or one that REST allows as well."""
+    if any(re.match(form, origin) for form in settings.CORS_ALLOWED_ORIGIN_REGEXES):
         return True
-    return origin in _listed_origins(tuple(settings.CORS_ORIGINS), settings.PUBLIC_URL)
+    return origin in _listed_origins(tuple(settings.CORS_ALLOWED_ORIGINS), settings.PUBLIC_URL)
 
 
 @lru_cache(maxsize=8)

@@ -1,0 +1,259 @@
+"""What comes in and goes out about people, for REST and sockets."""
+
+from typing import Any, ClassVar
+
+from drf_spectacular.utils import OpenApiExample, extend_schema_serializer
+from rest_framework import serializers
+
+from accounts import formats
+from accounts.models import User
+from accounts.services.registration import ROLE_WORDS
+from accounts.services.sessions import TokenPair
+from marketplace.core.clock import wire_time, wire_time_or_none
+from marketplace.core.inputs import AnyCaseChoiceField, InputSerializer
+
+CODE_DIGITS = 6
+
+
+class FormatField(serializers.CharField):
+    """Text with one kept form: `form` gives it, or None for what cannot be brought into it."""
+
+    problem: ClassVar[str]
+
+    def form(self, text: str) -> str | None:
+        """The form that is kept."""
+        raise NotImplementedError
+
+    def to_internal_value(self, data: Any) -> str:
+        """The kept form of the text. Raises DRF's ValidationError."""
+        kept = self.form(super().to_internal_value(data))
+        if kept is None:
+            raise serializers.ValidationError(self.problem)
+        return kept
+
+
+class PhoneNumberField(FormatField):
+    """A phone number in any usual spelling."""
+
+    problem = "Enter a phone number with its country code, such as +15550100001."
+
+    def form(self, text: str) -> str | None:
+        """E.164."""
+        return formats.phone_number(text)
+
+
+class EmailAddressField(FormatField):
+    """An e-mail address."""
+
+    problem = "Enter a valid e-mail address."
+
+    def form(self, text: str) -> str | None:
+        """Trimmed, in lower case."""
+        return formats.email(text)
+
+
+class UsernameField(FormatField):
+    """A username, kept as typed."""
+
+    problem = "Use 3 to 32 letters, digits, dots, dashes and underscores."
+
+    def form(self, text: str) -> str | None:
+        """As typed."""
+        return formats.username(text)
+
+
+class CodeField(serializers.CharField):
+    """A one-time code; as a number it has lost its leading zeros and gets them back."""
+
+    def to_internal_value(self, data: Any) -> str:
+        """Six digits, or whatever else was typed, which is then a wrong code."""
+        return super().to_internal_value(data).zfill(CODE_DIGITS if isinstance(data, int) else 0)
+
+
+@extend_schema_serializer(
+    examples=[
+        OpenApiExample("By phone", {"username": "asha", "phone_number": "+15550100001"}),
+        OpenApiExample(
+            "By e-mail", {"email": "asha@example.com", "password": "Password123!", "name": "Asha"}
+        ),
+    ]
+)
+class RegisterInput(InputSerializer):
+    """At least a phone number, or an e-mail address and a password."""
+
+    aliases = {"phone_number": ("phone",), "name": ("full_name",)}
+
+    username = UsernameField(required=False, allow_null=True)
+    phone_number = PhoneNumberField(required=False, allow_null=True)
+    email = EmailAddressField(required=False, allow_null=True)
+    password = serializers.CharField(
+        required=False, allow_null=True, trim_whitespace=False, write_only=True
+    )
+    name = serializers.CharField(required=False, allow_null=True, max_length=150)
+    role = AnyCaseChoiceField(
+        choices=sorted(ROLE_WORDS), required=False, help_text="The role that the user chooses."
+    )
+
+
+@extend_schema_serializer(
+    examples=[OpenApiExample("A phone", {"phone_number": "+15550100001"})],
+)
+class PhoneInput(InputSerializer):
+    """The phone that a code shall go to."""
+
+    aliases = {"phone_number": ("phone",)}
+
+    phone_number = PhoneNumberField()
+
+
+@extend_schema_serializer(
+    examples=[OpenApiExample("A code", {"phone_number": "+15550100001", "otp": "042917"})],
+)
+class CodeInput(InputSerializer):
+    """The phone and the code that came to it."""
+
+    aliases = {"phone_number": ("phone",), "otp": ("code",)}
+
+    phone_number = PhoneNumberField()
+    otp = CodeField(max_length=32)
+
+
+@extend_schema_serializer(examples=[OpenApiExample("A token", {"refresh_token": "eyJhbGciOi…"})])
+class RefreshInput(InputSerializer):
+    """The refresh token of the last pair."""
+
+    aliases = {"refresh_token": ("refresh",)}
+
+    refresh_token = serializers.CharField(max_length=8192)
+
+
+@extend_schema_serializer(
+    examples=[OpenApiExample("A new name", {"name": "Asha Rao", "avatar_url": None})]
+)
+class ProfileInput(InputSerializer):
+    """What a user may change about himself; a missing key stays, null clears."""
+
+    username = UsernameField(required=False, allow_null=True)
+    name = serializers.CharField(
+        required=False, allow_null=True, allow_blank=True, max_length=150
+    )
+    avatar_url = serializers.URLField(
+        required=False, allow_null=True, allow_blank=True, max_length=500
+    )
+
+
+PUBLIC_USER_EXAMPLE = {
+    "id": "019ab0c4-7d10-7cc1-8f6e-0a8d6d3e1b52",
+    "username": "asha",
+    "name": "Asha Rao",
+    "avatar_url": None,
+}
+USER_EXAMPLE = {
+    **PUBLIC_USER_EXAMPLE,
+    "email": "asha@example.com",
+    "phone_number": "+15550100001",
+    "role": "buyer",
+    "last_login": "2026-01-10T12:00:00.000Z",
+    "is_active": True,
+    "is_verified": True,
+    "created_at": "2026-01-10T11:58:03.120Z",
+    "updated_at": "2026-01-10T12:00:00.000Z",
+}
+
+
+@extend_schema_serializer(examples=[OpenApiExample("Asha", PUBLIC_USER_EXAMPLE)])
+class PublicUserOutput(serializers.Serializer[User]):
+    """What everybody signed in may know about a user."""
+
+    id = serializers.CharField()
+    username = serializers.CharField(allow_null=True)
+    name = serializers.CharField(allow_null=True)
+    avatar_url = serializers.CharField(allow_null=True)
+
+
+@extend_schema_serializer(examples=[OpenApiExample("Asha", USER_EXAMPLE)])
+class UserOutput(PublicUserOutput):
+    """What a user sees of himself."""
+
+    email = serializers.CharField(allow_null=True)
+    phone_number = serializers.CharField(allow_null=True)
+    role = serializers.CharField()
+    last_login = serializers.DateTimeField(allow_null=True)
+    is_active = serializers.BooleanField()
+    is_verified = serializers.BooleanField()
+    created_at = serializers.DateTimeField()
+    updated_at = serializers.DateTimeField()
+
+
+@extend_schema_serializer(
+    examples=[
+        OpenApiExample(
+            "A pair",
+            {
+                "user": USER_EXAMPLE,
+                "access_token": "eyJhbGciOi…",
+                "refresh_token": "eyJhbGciOi…",
+                "token_type": "bearer",
+                "expires_in": 3600,
+            },
+        )
+    ]
+)
+class TokenPairOutput(serializers.Serializer[TokenPair]):
+    """What a sign-in gives; `expires_in` are the seconds of the access token."""
+
+    user = UserOutput()
+    access_token = serializers.CharField()
+    refresh_token = serializers.CharField(allow_null=True)
+    token_type = serializers.CharField()
+    expires_in = serializers.IntegerField()
+
+
+@extend_schema_serializer(examples=[OpenApiExample("Registered", {"user": USER_EXAMPLE})])
+class RegisteredOutput(serializers.Serializer[User]):
+    """A user without tokens: they come with the code."""
+
+    user = UserOutput()
+
+
+@extend_schema_serializer(examples=[OpenApiExample("Sent", {"message": "OTP sent"})])
+class MessageOutput(serializers.Serializer[Any]):
+    """One answer for every phone."""
+
+    message = serializers.CharField()
+
+
+def public_user_to_wire(user: User) -> dict[str, Any]:
+    """PublicUser of the contract: no dates, nothing private."""
+    return {
+        "id": user.public_id,
+        "username": user.username,
+        "name": user.name or None,
+        "avatar_url": user.avatar_url or None,
+    }
+
+
+def user_to_wire(user: User) -> dict[str, Any]:
+    """User of the contract, for himself and for admins."""
+    return {
+        **public_user_to_wire(user),
+        "email": user.email,
+        "phone_number": user.phone_number,
+        "role": user.wire_role,
+        "last_login": wire_time_or_none(user.last_login),
+        "is_active": user.is_active,
+        "is_verified": user.is_verified,
+        "created_at": wire_time(user.created_at),
+        "updated_at": wire_time(user.updated_at),
+    }
+
+
+def token_pair_to_wire(pair: TokenPair) -> dict[str, Any]:
+    """The answer of a canonical sign-in."""
+    return {
+        "user": user_to_wire(pair.user),
+        "access_token": pair.access_token,
+        "refresh_token": pair.refresh_token,
+        "token_type": "bearer",
+        "expires_in": pair.expires_in,
+    }
