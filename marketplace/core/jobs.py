@@ -1,0 +1,50 @@
+"""Later work: `enqueue()` in the caller's transaction, run here or by Celery's workers.
+
+The parts: `job_rows` (the table), `runner` (threads without a broker), `schedule` (slots),
+`task_registry` (names), `tasks` (what Celery carries).
+"""
+
+from marketplace.core.job_rows import (
+    enqueue,
+    list_dead,
+    list_waiting,
+    retry_job,
+    run_by_id,
+    run_due_jobs,
+    run_now,
+    sweep,
+)
+from marketplace.core.runner import JobRunner, Schedule, fill_slot, run_tickers, wake
+from marketplace.core.schedule import beat_schedule, slot_of
+from marketplace.core.task_registry import (
+    JobNotFound,
+    find_task,
+    load_tasks,
+    register_cleanup,
+    register_ticker,
+    task_names,
+)
+
+__all__ = [
+    "JobNotFound",
+    "JobRunner",
+    "Schedule",
+    "beat_schedule",
+    "enqueue",
+    "fill_slot",
+    "find_task",
+    "list_dead",
+    "list_waiting",
+    "load_tasks",
+    "register_cleanup",
+    "register_ticker",
+    "retry_job",
+    "run_by_id",
+    "run_due_jobs",
+    "run_now",
+    "run_tickers",
+    "slot_of",
+    "sweep",
+    "task_names",
+    "wake",
+]
