@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from django.conf import settings
-from django.core.checks import CheckMessage, Error, Tags, Warning, register
+from django.core import checks
+from django.core.checks import CheckMessage, Tags, register
 
 from marketplace.core.db import has_transactions, is_mongodb
 
@@ -19,8 +20,8 @@ def check_mongodb_transactions(
     text = "This MongoDB has no transactions: it is not a replica set."
     hint = "Start it with --replSet and initiate the set, also for a single node."
     if settings.PROFILE == "production":
-        return [Error(text, hint=hint, id="marketplace.E001")]
-    return [Warning(text, hint=f"For development only. {hint}", id="marketplace.W001")]
+        return [checks.Error(text, hint=hint, id="marketplace.E001")]
+    return [checks.Warning(text, hint=f"For development only. {hint}", id="marketplace.W001")]
 
 
 @register(Tags.security, deploy=True)
@@ -29,7 +30,7 @@ def check_sms_countries(**_: Any) -> list[CheckMessage]:
     if settings.SMS_BACKEND == "mock" or settings.SMS_COUNTRIES:
         return []
     return [
-        Warning(
+        checks.Warning(
             "SMS_COUNTRIES is empty: codes are sent to every country.",
             hint="Name the calling codes that you serve: SMS_COUNTRIES=1,44",
             id="marketplace.W002",

@@ -10,7 +10,7 @@ from whitenoise.middleware import WhiteNoiseMiddleware
 Answer = HttpResponseBase | Awaitable[HttpResponseBase]
 
 
-class StaticFilesMiddleware(WhiteNoiseMiddleware):  # type: ignore[misc]  # ships no types
+class StaticFilesMiddleware(WhiteNoiseMiddleware):
     """WhiteNoise for both kinds of servers: its own middleware is sync only, which would put every
     async request through a thread, and it streams, which ASGI buffers anyway.
     """

@@ -1,4 +1,4 @@
-"""Settings, from the environment and `.env`. The profile comes from MARKETPLACE_ENV (NODE_ENV, MIX_ENV).
+"""Settings, from the environment and `.env`, in the profile that MARKETPLACE_ENV names.
 
 A setting that cannot be used ends the process with one line that names it.
 """

@@ -55,7 +55,7 @@ class DatabaseChoice:
 
 
 def choose_database(read: Reader, *, data_dir: Path) -> DatabaseChoice:
-    """DATABASE_URL, else the POSTGRES names, else the MongoDB names, else a file in the data folder."""
+    """DATABASE_URL, else the POSTGRES names, else the MongoDB names, else a file of our own."""
     url = read.group(["DATABASE_URL"])
     postgres = read.group(POSTGRES_NAMES)
     mongo_urls = read.group(MONGO_URL_NAMES)
@@ -67,7 +67,7 @@ def choose_database(read: Reader, *, data_dir: Path) -> DatabaseChoice:
     candidates: list[tuple[dict[str, str], Callable[[], str]]] = [
         (url, lambda: url["DATABASE_URL"]),
         (postgres, lambda: _postgres_url(postgres)),
-        *(({key: value}, lambda value=value: value) for key, value in mongo_urls.items()),  # type: ignore[misc]  # bound now
+        *(({key: value}, lambda value=value: value) for key, value in mongo_urls.items()),
     ]
     if "MONGO_SEEDS" in seeds:
         candidates.append((seeds | sign_in, lambda: _seeds_url(read, seeds, sign_in)))
@@ -193,7 +193,11 @@ def _mongodb(
     choice: DatabaseChoice, names: dict[str, str], *, pool_min: int, pool_max: int
 ) -> dict[str, Any]:
     in_url = unquote(urlsplit(choice.url).path.strip("/"))
-    by_source = {"MONGO_SEEDS": "MONGO_DATABASE", "MONGO_HOST": "MONGO_DB", "MONGO_PORT": "MONGO_DB"}
+    by_source = {
+        "MONGO_SEEDS": "MONGO_DATABASE",
+        "MONGO_HOST": "MONGO_DB",
+        "MONGO_PORT": "MONGO_DB",
+    }
     own = names.get(by_source.get(choice.chosen[0], "MONGODB_DB_NAME"))
     return {
         "ENGINE": "django_mongodb_backend",

@@ -1,4 +1,4 @@
-"""Secrets: the ring of signing keys, what is derived from it, and the key that a laptop makes itself."""
+"""Secrets: the ring of signing keys, what is derived from it, and the key that a laptop makes."""
 
 import contextlib
 import hashlib
@@ -77,7 +77,7 @@ def derive(key: str, purpose: str) -> str:
 
 
 def generated_key(file: Path) -> str:
-    """The key kept in this file, made if it is missing; processes that start together get one key."""
+    """The key of this file, made if it is missing; processes that start together get one key."""
     with contextlib.suppress(FileNotFoundError):
         return _read_key(file)
     file.parent.mkdir(parents=True, exist_ok=True)

@@ -2,6 +2,7 @@
 
 from marketplace.settings.base import *
 from marketplace.settings.keys import read_keys
+from marketplace.settings.reading import SettingsError
 
 if DEBUG:
     raise SettingsError("DJANGO_DEBUG is refused in production: it shows the code to strangers")

@@ -3,6 +3,7 @@
 import atexit
 import shutil
 import tempfile
+from pathlib import Path
 
 from marketplace.settings.base import *
 from marketplace.settings.databases import sqlite_pragmas

@@ -14,7 +14,9 @@ os.environ["MARKETPLACE_ENV"] = "test"
 import pytest
 
 NO_TRANSACTIONS = "needs transactions, which this database does not have"
-DATABASE_FIXTURES = frozenset({"db", "transactional_db", "django_db_reset_sequences", "live_server"})
+DATABASE_FIXTURES = frozenset(
+    {"db", "transactional_db", "django_db_reset_sequences", "live_server"}
+)
 
 
 class NetworkBlocked(RuntimeError):
@@ -84,7 +86,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark a test `integration` when it uses the database, else `unit`, unless it says so itself."""
+    """Mark a test `integration` if it uses the database, else `unit`, unless it says so itself."""
     for item in items:
         if item.get_closest_marker("unit") or item.get_closest_marker("integration"):
             continue
@@ -95,7 +97,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(autouse=True)
 def _transactions_where_marked(request: pytest.FixtureRequest) -> None:
-    """Skip a marked test, with the one reason that the report counts, where nothing can roll back."""
+    """Skip a marked test where nothing can roll back, with the one reason that is counted."""
     if request.node.get_closest_marker("transactions") is None:
         return
     request.getfixturevalue("_database_ready")
