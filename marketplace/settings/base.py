@@ -58,6 +58,8 @@ DATABASE_CHOICE = databases.choose_database(read, data_dir=DATA_DIR)
 DATABASE_ENGINE = DATABASE_CHOICE.engine
 DATABASES = {"default": databases.database_config(DATABASE_CHOICE, read, base_dir=BASE_DIR)}
 ON_MONGODB = DATABASE_ENGINE == "mongodb"
+# Connections of a pool are handed back after each piece of work; others stay with their thread.
+DATABASE_HAS_POOL = DATABASE_ENGINE == "postgresql"
 
 REDIS_URL, _ignored_redis = addresses.read_redis_url(read)
 CHANNEL_LAYERS: dict[str, dict[str, Any]]
