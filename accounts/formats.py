@@ -27,7 +27,11 @@ def phone_number(text: str) -> str | None:
 def _phone_characters(text: str) -> list[str]:
     kept = []
     for character in text:
-        if character.isspace() or character in ".()" or unicodedata.category(character) in ("Pd", "Cf"):
+        if (
+            character.isspace()
+            or character in ".()"
+            or unicodedata.category(character) in ("Pd", "Cf")
+        ):
             continue
         digit = unicodedata.decimal(character, None)
         kept.append(character if digit is None else str(digit))

@@ -134,9 +134,7 @@ class ProfileInput(InputSerializer):
     """What a user may change about himself; a missing key stays, null clears."""
 
     username = UsernameField(required=False, allow_null=True)
-    name = serializers.CharField(
-        required=False, allow_null=True, allow_blank=True, max_length=150
-    )
+    name = serializers.CharField(required=False, allow_null=True, allow_blank=True, max_length=150)
     avatar_url = serializers.URLField(
         required=False, allow_null=True, allow_blank=True, max_length=500
     )

@@ -1,5 +1,8 @@
 """Every HTTP route of the project, one include per app."""
 
-from django.urls import URLPattern, URLResolver
+from django.urls import URLPattern, URLResolver, include, path
 
-urlpatterns: list[URLPattern | URLResolver] = []
+urlpatterns: list[URLPattern | URLResolver] = [
+    path("api/v1/", include("accounts.urls")),
+    path("api/", include("marketplace.compat.realtime_market")),
+]

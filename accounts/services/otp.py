@@ -187,9 +187,7 @@ def _is_withheld(phone_number: str, *, at: datetime) -> bool:
         return True
     sends = OtpChallenge.objects.filter(withheld=False)
     prefix = formats.phone_prefix(phone_number)
-    return bool(
-        _wait(sends.filter(prefix=prefix), BY_PREFIX, at=at) or _wait(sends, IN_ALL, at=at)
-    )
+    return bool(_wait(sends.filter(prefix=prefix), BY_PREFIX, at=at) or _wait(sends, IN_ALL, at=at))
 
 
 def send_code(*, challenge_id: UUID) -> bool:
@@ -277,7 +275,9 @@ def _refused_address(address: str, phone_number: str, *, at: datetime) -> RateLi
     count, seconds = settings.LIMITS["otp_check"][0]
     if count <= 0:
         return None
-    recent = OtpCheck.objects.filter(address=address, created_at__gt=at - timedelta(seconds=seconds))
+    recent = OtpCheck.objects.filter(
+        address=address, created_at__gt=at - timedelta(seconds=seconds)
+    )
     checks = list(
         recent.order_by("-created_at", "-pk").values_list("created_at", "phone_number", "failed")[
             :count
@@ -330,9 +330,7 @@ def _accept(*, attempt: Attempt, issuer: str, address: str, user_agent: str) -> 
     if user.phone_verified_at is None:
         user.phone_verified_at = at
         user.save(update_fields=["phone_verified_at"])
-    return sessions.start_session(
-        user=user, issuer=issuer, address=address, user_agent=user_agent
-    )
+    return sessions.start_session(user=user, issuer=issuer, address=address, user_agent=user_agent)
 
 
 def _consume(challenge: OtpChallenge, *, at: datetime) -> bool:

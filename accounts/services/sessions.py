@@ -34,9 +34,7 @@ class TokenPair:
 
 
 @transactional
-def start_session(
-    *, user: User, issuer: str, address: str = "", user_agent: str = ""
-) -> TokenPair:
+def start_session(*, user: User, issuer: str, address: str = "", user_agent: str = "") -> TokenPair:
     """Open a session for a user who has just proven himself; gives its first tokens.
 
     issuer: an `Issuer`; it decides the lifetimes and whether there is a refresh token.
@@ -160,7 +158,10 @@ def authenticate(claims: Claims) -> User:
     token names another user than its session.
     """
     session = (
-        AuthSession.objects.select_related("user").filter(pk=claims.session_id).order_by("pk").first()
+        AuthSession.objects.select_related("user")
+        .filter(pk=claims.session_id)
+        .order_by("pk")
+        .first()
     )
     if session is None or session.ended_at is not None or not session.user.is_active:
         raise TokenRevoked

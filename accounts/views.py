@@ -1,0 +1,221 @@
+"""Canonical routes of people: sign up, sign in by code, tokens, profiles."""
+
+from typing import Any, ClassVar
+
+from drf_spectacular.utils import extend_schema
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from accounts import access, serializers
+from accounts.enums import Issuer
+from accounts.models import User
+from accounts.serializers import (
+    CodeInput,
+    MessageOutput,
+    PhoneInput,
+    ProfileInput,
+    PublicUserOutput,
+    RefreshInput,
+    RegisterInput,
+    TokenPairOutput,
+    UserOutput,
+)
+from accounts.services import otp, profiles, registration, sessions
+from accounts.services.registration import Applicant
+from accounts.services.tokens import Claims
+from marketplace.core import limits
+from marketplace.core.http import ApiView
+
+
+def client_of(request: Request) -> dict[str, str]:
+    """Address and user agent, as services that start sessions take them."""
+    return {
+        "address": limits.request_address(request._request),
+        "user_agent": request.headers.get("User-Agent", ""),
+    }
+
+
+def applicant_of(values: dict[str, Any]) -> Applicant:
+    """The applicant of a valid `RegisterInput`."""
+    given = {name: value for name, value in values.items() if value is not None}
+    return Applicant(**given)
+
+
+def signed_in(request: Request) -> User:
+    """The user of a route whose identity is required."""
+    assert isinstance(request.user, User)
+    return request.user
+
+
+class PublicAuthView(ApiView):
+    """A route that comes before identity; its answer may hold tokens, so it is not replayed."""
+
+    identity = "none"
+    idempotent: ClassVar[bool] = False
+
+
+class RegisterView(PublicAuthView):
+    """`POST /auth/register`."""
+
+    bucket = "signup"
+
+    @extend_schema(
+        operation_id="auth_register",
+        tags=["auth"],
+        summary="Register",
+        description="By phone alone the first code is sent and the answer is `{user}`; with a "
+        "password the answer also holds tokens.",
+        request=RegisterInput,
+        responses={201: TokenPairOutput},
+    )
+    def post(self, request: Request) -> Response:
+        """Make a user; with a password he is signed in at once."""
+        values = self.read(RegisterInput)
+        client = client_of(request)
+        user = registration.register(applicant=applicant_of(values), address=client["address"])
+        if not values.get("password"):
+            return Response({"user": serializers.user_to_wire(user)}, status=201)
+        pair = sessions.start_session(user=user, issuer=Issuer.MARKETPLACE, **client)
+        return Response(serializers.token_pair_to_wire(pair), status=201)
+
+
+class RequestCodeView(PublicAuthView):
+    """`POST /auth/otp/request`."""
+
+    @extend_schema(
+        operation_id="auth_otp_request",
+        tags=["auth"],
+        summary="Ask for a code by SMS",
+        description="One answer for every phone, known or not.",
+        request=PhoneInput,
+        responses={200: MessageOutput},
+    )
+    def post(self, request: Request) -> Response:
+        """Send a code, if the phone belongs to somebody."""
+        values = self.read(PhoneInput)
+        otp.request_code(phone_number=values["phone_number"], address=client_of(request)["address"])
+        return Response({"message": "OTP sent"})
+
+
+class VerifyCodeView(PublicAuthView):
+    """`POST /auth/otp/verify`."""
+
+    @extend_schema(
+        operation_id="auth_otp_verify",
+        tags=["auth"],
+        summary="Sign in with a code",
+        request=CodeInput,
+        responses={200: TokenPairOutput},
+    )
+    def post(self, request: Request) -> Response:
+        """Trade the code for tokens."""
+        values = self.read(CodeInput)
+        pair = otp.sign_in_with_code(
+            phone_number=values["phone_number"],
+            code=values["otp"],
+            issuer=Issuer.MARKETPLACE,
+            **client_of(request),
+        )
+        return Response(serializers.token_pair_to_wire(pair))
+
+
+class RefreshView(PublicAuthView):
+    """`POST /auth/refresh`; its bucket counts per session, in the service."""
+
+    bucket = None
+
+    @extend_schema(
+        operation_id="auth_refresh",
+        tags=["auth"],
+        summary="Trade a refresh token for a new pair",
+        description="A refresh token is good once; the same one within some seconds gives the same "
+        "pair again, later it ends the session.",
+        request=RefreshInput,
+        responses={200: TokenPairOutput},
+    )
+    def post(self, request: Request) -> Response:
+        """Rotate."""
+        pair = sessions.refresh(token=self.read(RefreshInput)["refresh_token"])
+        return Response(serializers.token_pair_to_wire(pair))
+
+
+class LogoutView(ApiView):
+    """`POST /auth/logout`."""
+
+    idempotent = False
+
+    @extend_schema(
+        operation_id="auth_logout",
+        tags=["auth"],
+        summary="End this session",
+        description="All its tokens are refused and its sockets closed from now on.",
+        request=None,
+        responses={200: MessageOutput},
+    )
+    def post(self, request: Request) -> Response:
+        """End the session of the token."""
+        claims = request.auth
+        assert isinstance(claims, Claims) and claims.session_id is not None
+        sessions.end_session(session_id=claims.session_id)
+        return Response({"message": "Signed out"})
+
+
+class WhoAmIView(ApiView):
+    """`GET /auth/me`."""
+
+    @extend_schema(
+        operation_id="auth_me", tags=["auth"], summary="Who am I", responses={200: UserOutput}
+    )
+    def get(self, request: Request) -> Response:
+        """The user behind the token."""
+        return Response(serializers.user_to_wire(signed_in(request)))
+
+
+class ProfileView(ApiView):
+    """`GET, PATCH /users/me`; PUT is the same as PATCH."""
+
+    @extend_schema(
+        operation_id="users_me", tags=["users"], summary="My profile", responses={200: UserOutput}
+    )
+    def get(self, request: Request) -> Response:
+        """The user behind the token."""
+        return Response(serializers.user_to_wire(signed_in(request)))
+
+    @extend_schema(
+        operation_id="users_me_update",
+        tags=["users"],
+        summary="Change my profile",
+        request=ProfileInput,
+        responses={200: UserOutput},
+    )
+    def patch(self, request: Request) -> Response:
+        """Change what is named."""
+        changes = self.read(ProfileInput, partial=True)
+        user = profiles.update_profile(actor=signed_in(request), changes=changes)
+        return Response(serializers.user_to_wire(user))
+
+    @extend_schema(
+        operation_id="users_me_replace",
+        tags=["users"],
+        summary="Change my profile",
+        request=ProfileInput,
+        responses={200: UserOutput},
+    )
+    def put(self, request: Request) -> Response:
+        """Change what is named."""
+        return self.patch(request)
+
+
+class UserView(ApiView):
+    """`GET /users/{id}`."""
+
+    @extend_schema(
+        operation_id="users_retrieve",
+        tags=["users"],
+        summary="A user's public face",
+        responses={200: PublicUserOutput},
+    )
+    def get(self, request: Request, user_id: str) -> Response:
+        """The user with this id."""
+        user = access.user_to_read(actor=signed_in(request), public_id=user_id)
+        return Response(serializers.public_user_to_wire(user))
