@@ -11,8 +11,23 @@ from typing import Any
 
 os.environ["MARKETPLACE_ENV"] = "test"
 
+
+def own_redis_url(url: str, worker: str) -> str:
+    """The same Redis with a numbered database of its own for each xdist worker."""
+    place, slash, number = url.rpartition("/")
+    if not slash or not number.isdecimal():
+        return url
+    return f"{place}/{(int(number) + int(worker.removeprefix('gw')) + 1) % 16}"
+
+
+if os.environ.get("REDIS_URL") and os.environ.get("PYTEST_XDIST_WORKER", "").startswith("gw"):
+    os.environ["REDIS_URL"] = own_redis_url(
+        os.environ["REDIS_URL"], os.environ["PYTEST_XDIST_WORKER"]
+    )
+
 import pytest
 
+LIMIT_KEYS = "marketplace:limits*"
 NO_TRANSACTIONS = "needs transactions, which this database does not have"
 DATABASE_FIXTURES = frozenset(
     {"db", "transactional_db", "django_db_reset_sequences", "live_server"}
@@ -93,6 +108,25 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         fixtures = set(getattr(item, "fixturenames", ()))
         uses_database = item.get_closest_marker("django_db") or fixtures & DATABASE_FIXTURES
         item.add_marker("integration" if uses_database else "unit")
+
+
+@pytest.fixture(autouse=True)
+def _full_limits() -> None:
+    """Every test starts with nothing counted, whatever address the test before it came from."""
+    from django.conf import settings
+    from django.core.cache import cache
+
+    from marketplace.core.limits import reset_limits
+
+    reset_limits()
+    if not settings.REDIS_URL:
+        cache.clear()
+        return
+    import redis
+
+    with redis.Redis.from_url(settings.REDIS_URL) as store:
+        if keys := list(store.scan_iter(LIMIT_KEYS, count=1000)):
+            store.delete(*keys)
 
 
 @pytest.fixture(autouse=True)
