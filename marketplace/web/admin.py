@@ -1,0 +1,113 @@
+"""The kernel's tables, as staff see them: jobs and idempotency keys.
+
+They stand here and not in `core`, because their actions leave an audit entry, which lies above it.
+"""
+
+from django.contrib import admin, messages
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from unfold.admin import ModelAdmin
+from unfold.decorators import action, display
+
+from marketplace.core.admin import HistoryAdmin
+from marketplace.core.clock import now
+from marketplace.core.db import transactional
+from marketplace.core.models import IdempotencyKey, Job, JobState
+from marketplace.events.audit import record_audit
+
+
+@admin.register(Job)
+class JobAdmin(HistoryAdmin):
+    """Later work: what waits, what runs, what has failed for good."""
+
+    list_display = ("name", "state_label", "attempts", "run_at", "finished_at", "key", "short_error")
+    list_filter = ("state", "name")
+    ordering = ("-created_at", "-id")
+    search_fields = ("key__exact", "name__startswith", "request_id__exact")
+    key_fields = ("pk",)
+    text_key_fields = ("key", "request_id")
+    actions = ("retry_dead", "run_at_once")
+
+    @display(
+        description="State",
+        ordering="state",
+        label={"waiting": "info", "running": "warning", "done": "success", "dead": "danger"},
+    )
+    def state_label(self, job: Job) -> str:
+        """The state, in its colour."""
+        return job.state
+
+    @display(description="Last error")
+    def short_error(self, job: Job) -> str:
+        """The last line of the last failure."""
+        return (job.last_error.strip().splitlines() or ["-"])[-1][:120]
+
+    @action(description="Try the chosen dead jobs again", permissions=["operate"])
+    def retry_dead(self, request: HttpRequest, queryset: QuerySet[Job]) -> None:
+        """Dead jobs wait for their next run, with all their attempts."""
+        count = _wake(queryset, from_state=JobState.DEAD, actor_id=self.actor_id(request))
+        _tell(self, request, count, "job waits", "jobs wait", "Only dead jobs can be tried again.")
+
+    @action(description="Run the chosen waiting jobs now", permissions=["operate"])
+    def run_at_once(self, request: HttpRequest, queryset: QuerySet[Job]) -> None:
+        """Waiting jobs are due at once."""
+        count = _wake(queryset, from_state=JobState.WAITING, actor_id=self.actor_id(request))
+        _tell(self, request, count, "job is due", "jobs are due", "Only waiting jobs can be run.")
+
+
+@admin.register(IdempotencyKey)
+class IdempotencyKeyAdmin(HistoryAdmin):
+    """POSTs that came with a key. The stored answers are their callers' and are not shown."""
+
+    list_display = ("scope", "status_label", "created_at", "lease_until", "expires_at")
+    list_filter = ("status",)
+    ordering = ("-created_at", "-id")
+    search_fields = ("scope__exact",)
+    fields = (
+        "scope",
+        "status_label",
+        "content_type",
+        "run",
+        "created_at",
+        "lease_until",
+        "expires_at",
+    )
+    readonly_fields = fields
+
+    @display(description="Answer", ordering="status")
+    def status_label(self, key: IdempotencyKey) -> str:
+        """The status that was answered, while there is one."""
+        return str(key.status) if key.status else "running"
+
+
+def _wake(queryset: QuerySet[Job], *, from_state: str, actor_id: str) -> int:
+    ids = list(queryset.order_by("pk").values_list("pk", flat=True))
+
+    @transactional
+    def wake() -> int:
+        chosen = Job.objects.filter(pk__in=ids, state=from_state).order_by("pk")
+        names = sorted(set(chosen.values_list("name", flat=True)))
+        keys = list(chosen.values_list("pk", flat=True))
+        at = now()
+        count = Job.objects.filter(pk__in=keys, state=from_state).update(
+            state=JobState.WAITING, attempts=0, run_at=at, finished_at=None, updated_at=at
+        )
+        if count:
+            record_audit(
+                actor_id=actor_id,
+                action="jobs.retried" if from_state == JobState.DEAD else "jobs.hastened",
+                target=f"job:{keys[0]}" if len(keys) == 1 else "jobs",
+                details={"jobs": [str(key) for key in keys], "names": names},
+            )
+        return count
+
+    return wake()
+
+
+def _tell(
+    page: ModelAdmin, request: HttpRequest, count: int, one: str, many: str, nothing: str
+) -> None:
+    if count:
+        page.message_user(request, f"{count} {one if count == 1 else many}.", messages.SUCCESS)
+    else:
+        page.message_user(request, nothing, messages.WARNING)
