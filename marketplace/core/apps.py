@@ -1,7 +1,5 @@
 """Django's entry for this app."""
 
-from importlib import import_module
-
 from django.apps import AppConfig
 
 
@@ -12,5 +10,9 @@ class KernelConfig(AppConfig):
     label = "core"
 
     def ready(self) -> None:
-        """Register the system checks."""
-        import_module("marketplace.core.checks")
+        """Send logs where they belong, and count queries and jobs."""
+        from marketplace.core import figures, observe, queries
+
+        observe.configure_logging()
+        queries.watch_queries()
+        figures.register_figures()

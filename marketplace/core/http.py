@@ -5,7 +5,7 @@ rate; then the view reads its input, finds the thing, and acts.
 """
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Literal, TypeVar
 
 from django.contrib.auth.models import AnonymousUser
@@ -45,8 +45,13 @@ from marketplace.core.problems import (
     to_app_error,
     wire_error,
 )
-from marketplace.core.rendering import MAX_BODY_BYTES, JsonFirst, JsonParser, OrjsonRenderer
-from marketplace.core.schema import ApiSchema
+from marketplace.core.rendering import (
+    MAX_BODY_BYTES,
+    JsonFirst,
+    JsonParser,
+    OrjsonRenderer,
+    plain_request,
+)
 
 Identity = Literal["required", "optional", "none"]
 Input = TypeVar("Input", bound=InputSerializer)
@@ -58,9 +63,8 @@ class ApiView(APIView):
     renderer_classes = (OrjsonRenderer,)
     parser_classes = (JsonParser,)
     content_negotiation_class = JsonFirst
-    permission_classes = ()
+    permission_classes: Sequence[type[BasePermission]] = ()
     throttle_classes = ()
-    schema = ApiSchema()
 
     dialect: ClassVar[str | None] = None
     """Whose words errors use: None = canonical, "rm", …"""
@@ -93,7 +97,7 @@ class ApiView(APIView):
             if response is None:
                 handler = getattr(self, (wrapped.method or "get").lower())
                 response = handler(wrapped, *args, **kwargs)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  # the edge: everything becomes an answer
             response = self.handle_exception(error)
         self.response = self.finalize_response(wrapped, response, *args, **kwargs)
         if self._claim is not None:
@@ -121,10 +125,10 @@ class ApiView(APIView):
         self.check_permissions(request)
 
     def _check_body(self, request: Request) -> None:
-        size = body_size(request._request)
+        size = body_size(plain_request(request))
         if size > self.max_body_bytes:
             raise PayloadTooLarge
-        if size and JsonFirst().select_parser(request, request.parsers) is None:
+        if size and JsonFirst().select_parser(request, request.parsers or ()) is None:
             raise UnsupportedMediaType
 
     def _identify(self, request: Request) -> None:
@@ -169,12 +173,14 @@ class ApiView(APIView):
     def _begin_once(self, request: Request) -> HttpResponse | None:
         if request.method != "POST" or not self.idempotent:
             return None
-        key = idempotency.read_key(request._request)
+        key = idempotency.read_key(plain_request(request))
         if key is None:
             return None
-        path = request._request.path_info
+        path = plain_request(request).path_info
         cart = request.headers.get("X-Cart-Token")
-        caller = f"cart:{cart}" if cart and not request.user.is_authenticated else caller_of(request)
+        caller = (
+            f"cart:{cart}" if cart and not request.user.is_authenticated else caller_of(request)
+        )
         scope = idempotency.scope_of(caller=caller, method="POST", path=path, key=key)
         found = idempotency.begin(scope=scope, body_hash=_body_hash(request))
         if isinstance(found, idempotency.Claim):
@@ -210,9 +216,7 @@ class ApiView(APIView):
         """Ours, whatever the settings name."""
         return exception_handler
 
-    def finalize_response(
-        self, request: Request, response: HttpResponseBase, *args: Any, **kwargs: Any
-    ) -> Any:
+    def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Any:
         """Add the figures of the rate bucket."""
         finished = super().finalize_response(request, response, *args, **kwargs)
         allowance = self._allowance
@@ -222,7 +226,7 @@ class ApiView(APIView):
             finished["RateLimit-Reset"] = str(allowance.reset_s)
         return finished
 
-    def options(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+    def options(self, request: Any, *args: Any, **kwargs: Any) -> Response:
         """The methods of this path; nothing more is told."""
         return Response(status=204, headers={"Allow": ", ".join(self.allowed_methods)})
 
@@ -248,7 +252,7 @@ def exception_handler(exc: Exception, context: Mapping[str, Any]) -> Response:
     view, request = context.get("view"), context.get("request")
     wire = wire_error(
         error,
-        path=request._request.path if isinstance(request, Request) else "",
+        path=plain_request(request).path if isinstance(request, Request) else "",
         dialect=getattr(view, "dialect", None),
         texts=getattr(view, "error_texts", None),
     )
@@ -263,22 +267,23 @@ def caller_of(request: Request) -> str:
     """Whose bucket and whose keys: the user, else the address."""
     if request.user.is_authenticated:
         return f"user:{getattr(request.user, 'public_id', request.user.pk)}"
-    return f"address:{limits.request_address(request._request)}"
+    return f"address:{limits.request_address(plain_request(request))}"
 
 
 def _body_hash(request: Request) -> str:
     """A digest that equals for equal bodies; the random boundary of a form does not count."""
     if not (request.content_type or "").startswith("multipart/"):
-        return hashlib.sha256(request._request.body).hexdigest()
+        return hashlib.sha256(plain_request(request).body).hexdigest()
     digest = hashlib.sha256()
-    for name, value in sorted(request.data.items()):
+    for name in sorted(request.data.keys()):
         digest.update(repr(name).encode())
-        if hasattr(value, "chunks"):
-            for chunk in value.chunks():
-                digest.update(chunk)
-            value.seek(0)
-        else:
-            digest.update(repr(value).encode())
+        for value in request.data.getlist(name):
+            if hasattr(value, "chunks"):
+                for chunk in value.chunks():
+                    digest.update(chunk)
+                value.seek(0)
+            else:
+                digest.update(repr(value).encode())
     return digest.hexdigest()
 
 

@@ -66,7 +66,7 @@ def read_key(request: HttpRequest) -> str | None:
 
 def scope_of(*, caller: str, method: str, path: str, key: str) -> str:
     """One digest of who asks what under which key."""
-    return hashlib.sha256("\n".join((caller, method, path, key)).encode()).hexdigest()
+    return hashlib.sha256(f"{caller}\n{method}\n{path}\n{key}".encode()).hexdigest()
 
 
 def begin(*, scope: str, body_hash: str) -> Claim | Replay:
@@ -141,7 +141,7 @@ def release(claim: Claim) -> None:
 
 
 def is_kept(status: int, error: AppError | None) -> bool:
-    """Whether this answer is the answer for good, and not a refusal that a better try can change."""
+    """Whether this answer is final, not a refusal that a better try can change."""
     if status >= 500:
         return False
     if error is None:

@@ -97,7 +97,9 @@ class InputSerializer(serializers.Serializer[Any]):
         try:
             values = super().to_internal_value(found)
         except ValidationError as error:
-            detail = dict(error.detail) if isinstance(error.detail, dict) else {NON_FIELD: error.detail}
+            detail = (
+                dict(error.detail) if isinstance(error.detail, dict) else {NON_FIELD: error.detail}
+            )
             raise ValidationError({**detail, **wrong}) from None
         wrong.update(_out_of_range(values))
         if wrong:
@@ -202,7 +204,7 @@ class AnyCaseChoiceField(serializers.ChoiceField):
 class IdField(serializers.Field[UUID, Any, str, Any]):
     """An id in the form that we send; anything else is no id."""
 
-    default_error_messages = {"invalid": "This is not a valid id."}  # noqa: RUF012  # DRF's own shape
+    default_error_messages = {"invalid": "This is not a valid id."}
 
     def to_internal_value(self, data: Any) -> UUID:
         """The UUID of this text."""
@@ -211,7 +213,7 @@ class IdField(serializers.Field[UUID, Any, str, Any]):
                 return UUID(data)
             except ValueError:
                 pass
-        self.fail("invalid")
+        return self.fail("invalid")
 
     def to_representation(self, value: UUID) -> str:
         """Lower case, with hyphens."""
@@ -221,7 +223,7 @@ class IdField(serializers.Field[UUID, Any, str, Any]):
 class InstantField(serializers.Field[datetime, Any, str, Any]):
     """An instant in RFC 3339 with any offset, without one UTC; kept to the millisecond."""
 
-    default_error_messages = {"invalid": "This is not a valid time."}  # noqa: RUF012  # DRF's own shape
+    default_error_messages = {"invalid": "This is not a valid time."}
 
     def to_internal_value(self, data: Any) -> datetime:
         """The instant in UTC."""
@@ -233,7 +235,7 @@ class InstantField(serializers.Field[datetime, Any, str, Any]):
                 return aware.replace(microsecond=aware.microsecond // 1000 * 1000)
         except (ValueError, OverflowError):
             pass
-        self.fail("invalid")
+        return self.fail("invalid")
 
     def to_representation(self, value: datetime) -> str:
         """The wire form."""

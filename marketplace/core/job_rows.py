@@ -16,7 +16,7 @@ from uuid import UUID
 import structlog
 from django.conf import settings
 from django.db import DatabaseError, InterfaceError, connection
-from django.db.models import F, Q, QuerySet
+from django.db.models import Count, F, Q, QuerySet
 
 from marketplace.core import context
 from marketplace.core.clock import now
@@ -25,7 +25,14 @@ from marketplace.core.errors import Unprocessable
 from marketplace.core.ids import uuid7
 from marketplace.core.models import Job, JobState
 from marketplace.core.redaction import redact_text
-from marketplace.core.task_registry import JobNotFound, find_task, most_runs, queue_of
+from marketplace.core.task_registry import (
+    JobNotFound,
+    find_task,
+    most_runs,
+    queue_of,
+    task_names,
+    tickers,
+)
 
 logger = structlog.get_logger(__name__)
 
@@ -109,7 +116,7 @@ def hand_over(job: Job) -> None:
         options["queue"] = queue
     try:
         run_job.apply_async(args=[str(job.id)], retry=False, **options)
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001  # whatever the broker's driver raises
         logger.warning("broker_unreachable", error=type(error).__name__, job=job.name)
 
 
@@ -119,9 +126,9 @@ def hand_over(job: Job) -> None:
 def due_ids(instant: datetime, *, limit: int) -> list[UUID]:
     """Rows that may be claimed: due, or with a lease that ended."""
     return list(
-        Job.objects.filter(_claimable(instant)).order_by("run_at", "id").values_list("id", flat=True)[
-            :limit
-        ]
+        Job.objects.filter(_claimable(instant))
+        .order_by("run_at", "id")
+        .values_list("id", flat=True)[:limit]
     )
 
 
@@ -167,7 +174,7 @@ def run_claimed(job: Job) -> bool:
             if task is None:
                 raise JobNotFound(f"No task is called {job.name!r}.")
             task(**job.arguments)
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001  # the edge: a failed task is a row's state
         _failed(job, error)
         return False
     else:
@@ -182,12 +189,18 @@ def _failed(job: Job, error: Exception) -> None:
     text = redact_text(f"{type(error).__name__}: {error}")[:ERROR_CHARS]
     if job.attempts >= most_runs(job.name):
         _settle(job, state=JobState.DEAD, finished_at=now(), last_error=text)
-        logger.error("job_dead", job=job.name, job_id=str(job.id), runs=job.attempts, exc_info=error)
+        logger.error(
+            "job_dead", job=job.name, job_id=str(job.id), runs=job.attempts, exc_info=error
+        )
         return
     run_at = now() + timedelta(seconds=retry_delay_s(job.attempts))
     _settle(job, state=JobState.WAITING, run_at=run_at, last_error=text)
     logger.warning(
-        "job_failed", job=job.name, job_id=str(job.id), runs=job.attempts, error=type(error).__name__
+        "job_failed",
+        job=job.name,
+        job_id=str(job.id),
+        runs=job.attempts,
+        error=type(error).__name__,
     )
     if settings.CELERY_BROKER_URL and run_at <= now() + HAND_OVER_AHEAD:
         Job.objects.filter(id=job.id).update(handed_over_at=now())
@@ -198,7 +211,8 @@ def _failed(job: Job, error: Exception) -> None:
 def retry_delay_s(runs: int) -> float:
     """10 s after the first run, doubling, a quarter of jitter, never over an hour."""
     delay = min(FIRST_DELAY_S * 2.0 ** (runs - 1), LONGEST_DELAY_S)
-    return min(delay * (0.75 + random.random() / 2), LONGEST_DELAY_S)
+    jitter = 0.75 + random.random() / 2  # noqa: S311  # no secret
+    return min(delay * jitter, LONGEST_DELAY_S)
 
 
 def _settle(job: Job, **changes: Any) -> None:
@@ -246,7 +260,9 @@ class Leases:
         with self._lock:
             self._held[job.id] = job.run
             if self._thread is None:
-                self._thread = threading.Thread(target=self._renew_all, name="job-leases", daemon=True)
+                self._thread = threading.Thread(
+                    target=self._renew_all, name="job-leases", daemon=True
+                )
                 self._thread.start()
         try:
             yield
@@ -270,7 +286,9 @@ class Leases:
             held = list(self._held.items())
         until = now() + LEASE
         return sum(
-            Job.objects.filter(id=job_id, run=token, state=JobState.RUNNING).update(lease_until=until)
+            Job.objects.filter(id=job_id, run=token, state=JobState.RUNNING).update(
+                lease_until=until
+            )
             for job_id, token in held
         )
 
@@ -299,7 +317,45 @@ def list_dead() -> QuerySet[Job]:
 
 def list_waiting() -> QuerySet[Job]:
     """Jobs that wait or run, the next one first."""
-    return Job.objects.filter(state__in=[JobState.WAITING, JobState.RUNNING]).order_by("run_at", "id")
+    return Job.objects.filter(state__in=[JobState.WAITING, JobState.RUNNING]).order_by(
+        "run_at", "id"
+    )
+
+
+def schedule_lines() -> list[tuple[str, str]]:
+    """Every task with its place in the schedule."""
+    return [(name, schedule_text(name) or "when something causes it") for name in all_names()]
+
+
+def all_names() -> list[str]:
+    """Every task and every ticker."""
+    return sorted({*task_names(), *tickers()})
+
+
+def schedule_text(name: str) -> str | None:
+    """`every 20 s`, `daily 03:00`, or None for what is not in the schedule."""
+    every = settings.SCHEDULE.get(name)
+    return f"every {every} s" if isinstance(every, int) else every
+
+
+def list_tasks() -> list[dict[str, Any]]:
+    """Every task with its schedule and the number of its jobs that are not done."""
+    rows = Job.objects.exclude(state=JobState.DONE).order_by("name", "state")
+    counts = {
+        (name, state): number
+        for name, state, number in rows.values_list("name", "state").annotate(number=Count("id"))
+    }
+    return [
+        {
+            "name": name,
+            "schedule": schedule_text(name),
+            **{
+                state.value: counts.get((name, state.value), 0)
+                for state in (JobState.WAITING, JobState.RUNNING, JobState.DEAD)
+            },
+        }
+        for name in all_names()
+    ]
 
 
 def retry_job(job_id: UUID) -> Job:

@@ -7,11 +7,13 @@ The parts: `job_rows` (the table), `runner` (threads without a broker), `schedul
 from marketplace.core.job_rows import (
     enqueue,
     list_dead,
+    list_tasks,
     list_waiting,
     retry_job,
     run_by_id,
     run_due_jobs,
     run_now,
+    schedule_lines,
     sweep,
 )
 from marketplace.core.runner import JobRunner, Schedule, fill_slot, run_tickers, wake
@@ -34,6 +36,7 @@ __all__ = [
     "fill_slot",
     "find_task",
     "list_dead",
+    "list_tasks",
     "list_waiting",
     "load_tasks",
     "register_cleanup",
@@ -43,6 +46,7 @@ __all__ = [
     "run_due_jobs",
     "run_now",
     "run_tickers",
+    "schedule_lines",
     "slot_of",
     "sweep",
     "task_names",

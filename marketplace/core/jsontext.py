@@ -32,7 +32,11 @@ def read_json(data: bytes | str, *, max_depth: int = MAX_DEPTH) -> Any:
         value = orjson.loads(data)
     except orjson.JSONDecodeError as error:
         _refuse(data, error, max_depth)
-    opened = data.count(b"[") + data.count(b"{") if isinstance(data, bytes) else data.count("[") + data.count("{")
+    opened = (
+        data.count(b"[") + data.count(b"{")
+        if isinstance(data, bytes)
+        else data.count("[") + data.count("{")
+    )
     # Nearly every body has too few brackets to be too deep: then nothing has to be walked.
     if opened > max_depth and _is_deeper(value, max_depth):
         raise MalformedRequest("The JSON is nested too deeply.")
@@ -41,13 +45,14 @@ def read_json(data: bytes | str, *, max_depth: int = MAX_DEPTH) -> Any:
 
 def _is_deeper(value: Any, levels: int) -> bool:
     if isinstance(value, dict):
-        return levels == 0 or any(_is_deeper(item, levels - 1) for item in value.values() if item.__class__ in _NESTS)
+        return levels == 0 or any(
+            _is_deeper(item, levels - 1) for item in value.values() if isinstance(item, dict | list)
+        )
     if isinstance(value, list):
-        return levels == 0 or any(_is_deeper(item, levels - 1) for item in value if item.__class__ in _NESTS)
+        return levels == 0 or any(
+            _is_deeper(item, levels - 1) for item in value if isinstance(item, dict | list)
+        )
     return False
-
-
-_NESTS = frozenset({dict, list})
 
 
 def _refuse(data: bytes | str, error: orjson.JSONDecodeError, max_depth: int) -> NoReturn:
@@ -107,7 +112,9 @@ def _not_unicode(field: str) -> ValidationFailed:
 def write_json(value: Any) -> bytes:
     """The JSON of plain data: times in their wire form, decimals as text, ids lower case."""
     try:
-        return orjson.dumps(value, default=_plain, option=orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_NON_STR_KEYS)
+        return orjson.dumps(
+            value, default=_plain, option=orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_NON_STR_KEYS
+        )
     except TypeError:
         # A surrogate that came back in an echo: escaped, it is JSON again.
         return json.dumps(value, default=_plain, separators=(",", ":")).encode()

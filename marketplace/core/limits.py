@@ -61,7 +61,7 @@ class ProcessStore(Storage, MovingWindowSupport):
     in it; this one forgets what has ended while it counts.
     """
 
-    STORAGE_SCHEME = ["process"]  # noqa: RUF012  # the library's shape
+    STORAGE_SCHEME = ["process"]
     SWEEP_EVERY = 4096
 
     def __init__(self) -> None:
@@ -237,7 +237,7 @@ def _take(bucket: str, row: int, key: str, count: int, seconds: int, cost: int) 
             raise ConnectionError("The store is left alone for a moment.")
         name = f"{bucket}:{row}:{_short(key)}:{window}"
         taken = storage.incr(name, seconds, cost) if cost else storage.get(name) + 1
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001  # whatever the store's driver raises
         return _without_store(bucket, Allowance(count, count, reset_s), error)
     if taken > count:
         raise BucketEmpty(Allowance(count, 0, reset_s))
@@ -262,7 +262,7 @@ def check_message(user_key: str, *, cost: int = 1) -> None:
         if limiter.hit(rate, name, cost=cost) if cost else limiter.test(rate, name):
             return
         window = limiter.get_window_stats(rate, name)
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001  # whatever the store's driver raises
         _without_store("message", Allowance(count, count, MESSAGE_WINDOW_S), error)
         return
     reset_s = max(1, math.ceil(window.reset_time - time.time()))
@@ -304,6 +304,15 @@ class LocalBucket:
             return False
         self._tokens -= cost
         return True
+
+
+def local_bucket(name: str) -> LocalBucket:
+    """A fresh bucket for one connection, with the rate and burst of the settings."""
+    rates = rates_of(name)
+    if not rates:
+        return LocalBucket(0)
+    count, seconds = rates[0]
+    return LocalBucket(count / seconds, count * getattr(settings, "LIMIT_BURSTS", {}).get(name, 1))
 
 
 def client_address(*, peer: str, forwarded_for: str | None) -> str:

@@ -31,18 +31,25 @@ class Middleware:
             markcoroutinefunction(self)
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase | Awaitable[HttpResponseBase]:
+        """Answer, or hand the request on."""
         if self._is_async:
             return self._call_async(request)
         response = self.before(request)
-        if response is None:
-            response = cast(HttpResponseBase, self.get_response(request))
-        return self.after(request, response)
+        try:
+            if response is None:
+                response = cast(HttpResponseBase, self.get_response(request))
+            return self.after(request, response)
+        finally:
+            self.ended(request)
 
     async def _call_async(self, request: HttpRequest) -> HttpResponseBase:
         response = self.before(request)
-        if response is None:
-            response = await cast(Awaitable[HttpResponseBase], self.get_response(request))
-        return self.after(request, response)
+        try:
+            if response is None:
+                response = await cast(Awaitable[HttpResponseBase], self.get_response(request))
+            return self.after(request, response)
+        finally:
+            self.ended(request)
 
     def before(self, request: HttpRequest) -> HttpResponseBase | None:
         """An answer, if the request goes no further."""
@@ -51,6 +58,9 @@ class Middleware:
     def after(self, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
         """The answer that goes out."""
         return response
+
+    def ended(self, request: HttpRequest) -> None:
+        """Called last, also when the client went away in the middle."""
 
 
 class RequestIdMiddleware(Middleware):
@@ -71,10 +81,13 @@ class RequestIdMiddleware(Middleware):
     def after(self, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
         """Echo the id, count and log the request."""
         response["X-Request-ID"] = request.request_id  # type: ignore[attr-defined]  # ours
-        observe.HTTP_IN_FLIGHT.dec()
         seconds = time.perf_counter() - request.started_at  # type: ignore[attr-defined]  # ours
         observe.request_done(request, status=response.status_code, seconds=seconds)
         return response
+
+    def ended(self, request: HttpRequest) -> None:
+        """One fewer in flight."""
+        observe.HTTP_IN_FLIGHT.dec()
 
 
 class SlashMiddleware(Middleware):
@@ -105,7 +118,6 @@ def _is_admin(path: str) -> bool:
     return path.startswith("/admin/")
 
 
-
 class ServerTimingMiddleware(Middleware):
     """Time and queries of each answer in `Server-Timing`: local to everyone, else to staff."""
 
@@ -119,7 +131,10 @@ class ServerTimingMiddleware(Middleware):
 
     async def _call_async(self, request: HttpRequest) -> HttpResponseBase:
         response = await super()._call_async(request)
-        if not response.has_header("Server-Timing") and settings.SESSION_COOKIE_NAME in request.COOKIES:
+        if (
+            not response.has_header("Server-Timing")
+            and settings.SESSION_COOKIE_NAME in request.COOKIES
+        ):
             # A page that never looked at its user: ask now, staff sees the figures everywhere.
             user = await request.auser() if hasattr(request, "auser") else None
             if user is not None and is_staff(user):
@@ -153,7 +168,10 @@ def _known_user(request: HttpRequest, *, load: bool) -> Any:
 
 def is_staff(user: Any) -> bool:
     """Whether this user may see how the house works."""
-    return bool(getattr(user, "is_staff", False)) or getattr(user, "role", "") in ("employee", "admin")
+    return bool(getattr(user, "is_staff", False)) or getattr(user, "role", "") in (
+        "employee",
+        "admin",
+    )
 
 
 class BodyLimitMiddleware(Middleware):
@@ -176,7 +194,12 @@ def body_size(request: HttpRequest) -> int:
     except ValueError:
         size = 0
     stream = getattr(request, "_stream", None)
-    if size <= 0 and stream is not None and hasattr(stream, "seek") and not request._read_started:  # type: ignore[attr-defined]  # Django's own mark
+    if (
+        size <= 0
+        and stream is not None
+        and hasattr(stream, "seek")
+        and not getattr(request, "_read_started", False)
+    ):
         size = int(stream.seek(0, 2))
         stream.seek(0)
         if size:

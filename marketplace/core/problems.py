@@ -117,7 +117,11 @@ def title_of(error: AppError) -> str:
 
 
 def wire_error(
-    error: AppError, *, path: str, dialect: str | None = None, texts: Mapping[str, str] | None = None
+    error: AppError,
+    *,
+    path: str,
+    dialect: str | None = None,
+    texts: Mapping[str, str] | None = None,
 ) -> Wire:
     """The error in this dialect."""
     return _dialects[dialect](error, Place(path=path, texts=texts or {}))
@@ -135,28 +139,29 @@ def headers_of(error: AppError) -> dict[str, str]:
 
 
 def error_response(
-    request: HttpRequest, error: AppError, *, dialect: str | None = None, **extra: Any
+    request: HttpRequest, failure: AppError, /, *, dialect: str | None = None, **extra: Any
 ) -> HttpResponse:
     """The error as a finished answer, for middlewares and for paths that no view serves.
 
     extra: further keys of the body. A browser outside the API gets a page.
     """
     path = request.path
-    wire = wire_error(error, path=path, dialect=dialect)
+    wire = wire_error(failure, path=path, dialect=dialect)
     response: HttpResponse
     if not is_api_path(path) and "text/html" in request.headers.get("Accept", ""):
-        response = HttpResponse(_page(error), status=wire.status)
+        response = HttpResponse(_page(failure), status=wire.status)
     else:
         body = write_json({**wire.body, **extra})
         response = HttpResponse(body, status=wire.status, content_type=wire.content_type)
-    for name, value in headers_of(error).items():
+    for name, value in headers_of(failure).items():
         response[name] = value
     return logged(response)
 
 
 def logged(response: HttpResponse) -> HttpResponse:
     """Tell Django that this answer needs no log line of its own: ours has been written."""
-    response._has_been_logged = True  # type: ignore[attr-defined]  # Django's own mark
+    # Django's own mark, read by its log_response.
+    setattr(response, "_has_been_logged", True)  # noqa: B010  # the stubs do not know it
     return response
 
 
@@ -200,11 +205,16 @@ def to_app_error(error: BaseException) -> AppError:
     return InternalError()
 
 
-_FROM_DJANGO: tuple[tuple[type[Exception] | tuple[type[Exception], ...], Callable[[], AppError]], ...] = (
+_FROM_DJANGO: tuple[
+    tuple[type[Exception] | tuple[type[Exception], ...], Callable[[], AppError]], ...
+] = (
     (RequestDataTooBig, PayloadTooLarge),
     ((Http404, ObjectDoesNotExist), NotFound),
     (PermissionDenied, Forbidden),
-    ((SuspiciousOperation, BadRequest, MultiPartParserError, UnreadablePostError), MalformedRequest),
+    (
+        (SuspiciousOperation, BadRequest, MultiPartParserError, UnreadablePostError),
+        MalformedRequest,
+    ),
 )
 
 
@@ -212,7 +222,7 @@ def _from_rest_framework(error: drf.APIException) -> AppError:
     if isinstance(error, drf.ValidationError):
         return validation_failed(error.detail)
     if isinstance(error, drf.Throttled):
-        return RateLimited(retry_after=max(1, round(error.wait or 1)))
+        return RateLimited(retry_after=max(1, round(getattr(error, "wait", None) or 1)))
     if isinstance(error, drf.AuthenticationFailed):
         return InvalidToken(str(error.detail))
     for kind, make in _FROM_REST_FRAMEWORK:

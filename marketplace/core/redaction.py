@@ -31,7 +31,9 @@ _PHONE_KEYS = frozenset({"phone", "phone_number", "phonenumber", "to_phone"})
 # One alternation per kind; the first character sets are narrow, so that plain text costs little.
 _JWT = re.compile(r"eyJ[\w-]+\.[\w-]+\.[\w-]*")
 _BEARER = re.compile(r"(?i)\b(bearer)\s+[\w.~+/=-]+")
-_QUERY = re.compile(r"(?i)([?&;](?:token|ticket|code|otp|sig|signature|password|access_token)=)[^&;\s\"']*")
+_QUERY = re.compile(
+    r"(?i)([?&;](?:token|ticket|code|otp|sig|signature|password|access_token)=)[^&;\s\"']*"
+)
 _TRACK = re.compile(r"(/track/)[^/?\s\"']+")
 _PHONE = re.compile(r"(?<![\w+])(?:\+|%2[bB])[1-9]\d{6,14}\b")
 _CODE = re.compile(r"^\d{4,10}$")

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import IO, Any
 
+from django.http import HttpRequest
 from rest_framework.negotiation import BaseContentNegotiation
 from rest_framework.parsers import BaseParser
 from rest_framework.renderers import BaseRenderer
@@ -12,6 +13,11 @@ from marketplace.core.errors import MalformedRequest, PayloadTooLarge
 from marketplace.core.jsontext import read_json, write_json
 
 MAX_BODY_BYTES = 1024 * 1024
+
+
+def plain_request(request: Request) -> HttpRequest:
+    """Django's request inside REST framework's."""
+    return request._request  # noqa: SLF001  # there is no public name for it
 
 
 class OrjsonRenderer(BaseRenderer):
