@@ -29,11 +29,13 @@ class Room(BaseModel):
     member_count = models.IntegerField(default=0)
     # The ordinal of the newest message: it counts 1, 2, 3 … and never goes back.
     last_number = models.BigIntegerField(default=0)
-    last_message_text = models.CharField(max_length=100, blank=True, default="")
-    last_message_at = models.DateTimeField(null=True, blank=True)
+    # The time of the newest message, or of the making: what lists of rooms are ordered by.
+    active_at = models.DateTimeField(default=now)
+    # Keys of the ten members who joined first, so that a list of rooms reads them in one query.
+    first_members = models.JSONField(default=list, blank=True)
 
     class Meta:
-        indexes = [models.Index(fields=["-created_at", "-id"], name="room_newest")]
+        indexes = [models.Index(fields=["-active_at", "-id"], name="room_by_activity")]
 
     def __str__(self) -> str:
         return self.title or f"{self.kind} {self.id}"
@@ -52,8 +54,9 @@ class Member(BaseModel):
         settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="memberships"
     )
     role = models.CharField(max_length=16, choices=RoomRole.choices, default=RoomRole.MEMBER)
-    # His read cursor: the ordinal of the newest message that he has read.
+    # His read cursor: ordinal and seq of the newest message that he has read.
     read_number = models.BigIntegerField(default=0)
+    read_seq = models.BigIntegerField(default=0)
     muted = models.BooleanField(default=False)
     joined_at = models.DateTimeField(default=now)
 

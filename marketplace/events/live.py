@@ -118,7 +118,9 @@ def publish_signal(signal: Signal) -> None:
 def publish_revocation(*, session_ids: Collection[UUID]) -> None:
     """Close the sockets of these sessions; call it after the commit that ended them."""
     if session_ids:
-        _publish_control(Control(kind="revoked", session_ids=tuple(str(one) for one in session_ids)))
+        _publish_control(
+            Control(kind="revoked", session_ids=tuple(str(one) for one in session_ids))
+        )
 
 
 def publish_removal(*, topic: str, user_id: str, reason: str) -> None:

@@ -21,9 +21,13 @@ class TopicHead(BaseModel):
     class Meta:
         indexes = [
             models.Index(
-                fields=["topic"], name="head_subscribers", condition=models.Q(subscribers_pending=True)
+                fields=["topic"],
+                name="head_subscribers",
+                condition=models.Q(subscribers_pending=True),
             ),
-            models.Index(fields=["topic"], name="head_relay", condition=models.Q(relay_pending=True)),
+            models.Index(
+                fields=["topic"], name="head_relay", condition=models.Q(relay_pending=True)
+            ),
         ]
 
     def __str__(self) -> str:
@@ -63,7 +67,9 @@ class Position(BaseModel):
 
     class Meta:
         constraints = [
-            models.UniqueConstraint(fields=["subscriber", "topic"], name="position_subscriber_topic")
+            models.UniqueConstraint(
+                fields=["subscriber", "topic"], name="position_subscriber_topic"
+            )
         ]
 
     def __str__(self) -> str:

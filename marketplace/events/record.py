@@ -5,7 +5,7 @@ other writer of the topic gets a seq, so seqs are gapless and their order is the
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -32,7 +32,9 @@ class NewEvent:
     payload: dict[str, Any]
     actor_id: str | None = None
     event_id: UUID | None = None
-    at: datetime | None = field(default=None)
+    at: datetime | None = None
+    # Of the request that asked for it, where one transaction serves several.
+    request_id: str | None = None
 
 
 _subscribed_names: SubscribedNames = frozenset
@@ -49,9 +51,7 @@ def open_topic(topic: str) -> TopicHead:
     return TopicHead.objects.create(topic=topic, epoch=uuid7().hex)
 
 
-def record(
-    topic: str, name: str, payload: dict[str, Any], *, actor_id: str | None = None
-) -> Event:
+def record(topic: str, name: str, payload: dict[str, Any], *, actor_id: str | None = None) -> Event:
     """Record one event and give it its seq. Only inside `atomic()`.
 
     payload: ids and facts, personal fields of the actor alone, JSON types only.
@@ -123,7 +123,7 @@ def insert(entries: Sequence[NewEvent], firsts: dict[str, int]) -> list[Event]:
                 name=entry.name,
                 payload=entry.payload,
                 actor_id=entry.actor_id,
-                request_id=request,
+                request_id=entry.request_id or request,
                 created_at=entry.at or at,
             )
         )

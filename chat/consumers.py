@@ -1,0 +1,239 @@
+"""The topics `room:` and `user:`: what a socket may do there, and how each dialect says it."""
+
+from typing import Any, ClassVar
+from uuid import UUID
+
+from accounts.models import User
+from chat import access, selectors
+from chat.errors import RoomNotFound
+from chat.serializers import MarkReadInput, read_send_message
+from chat.services import reads
+from chat.services.messages import SendCommand, SentMessage, send_messages
+from chat.services.rooms import room_id_of
+from chat.services.typing import typing_changed
+from chat.shapes import (
+    group_message,
+    market_message,
+    market_read,
+    market_room,
+    market_room_event,
+    member_shape,
+    sent_to_group,
+)
+from marketplace.core.errors import AppError, Forbidden, Unauthorized
+from marketplace.realtime.presence import DIFF, JOINED, LEFT
+from marketplace.realtime.topic import (
+    Call,
+    CommandRow,
+    EventRow,
+    Joined,
+    Spelling,
+    Spoken,
+    TopicConsumer,
+    TopicRef,
+)
+
+GROUP = "group"
+NOTIFICATION = "notification"
+PHOENIX = frozenset({"phoenix"})
+
+
+def answer_sent(sent: SentMessage, voice: str) -> dict[str, Any]:
+    """The reply to a sent message: Message + `duplicate`; on `group:` + `status: pending`."""
+    shape = sent_to_group if voice == GROUP else market_message
+    return shape(sent.payload) | {"duplicate": sent.duplicate}
+
+
+class RoomConsumer(TopicConsumer):
+    """One room: messages, typing, read cursors, presence."""
+
+    kind: ClassVar[str] = "room"
+    summary: ClassVar[str] = "One room: its messages, its members, who is typing, who has read."
+    shows_presence: ClassVar[bool] = True
+    spellings = (
+        Spelling("plain", "room:"),
+        Spelling("phoenix", "chat:room_"),
+        Spelling("phoenix", "group:", voice=GROUP),
+        Spelling("feed", "room:"),
+    )
+    commands = (
+        CommandRow(
+            "message",
+            "message_send",
+            "Send a message; the reply comes after it is stored.",
+            fields={
+                "content": "1-10,000 characters",
+                "client_id": "1-64 characters; a resend with it is the same message",
+                "kind": "text (default), image, file, card",
+                "reply_to_id": "a message of this room",
+                "mentions": "up to 50 user ids of members",
+                "data": "a free object",
+            },
+            voices={GROUP: ("send_text_msg", "send_message", "text", "text_message")},
+            batch=send_messages,
+            answer=answer_sent,
+            failure="message_send_failed",
+        ),
+        CommandRow(
+            "typing",
+            "typing",
+            "Say that one is typing; the others hear it.",
+            fields={"is_typing": "boolean, default true"},
+            inline=True,
+            signal=True,
+        ),
+        CommandRow(
+            "mark_read",
+            "mark_read",
+            "Move the read cursor; it never goes back.",
+            fields={
+                "message_id": "a message",
+                "message_ids": "messages; the newest counts",
+                "seq": "the newest message at or before it counts; nothing named: everything",
+            },
+        ),
+    )
+    events = (
+        EventRow(
+            "message.sent",
+            Spoken(("new_message",), market_message),
+            "Somebody said something.",
+            voices={GROUP: Spoken(("recived_message",), group_message)},
+        ),
+        EventRow(
+            "read.moved", Spoken(("message_read",), market_read), "A member has read further."
+        ),
+        EventRow("member.joined", Spoken(("member_joined",), member_shape), "Somebody came in."),
+        EventRow("member.left", Spoken(("member_left",), member_shape), "Somebody went."),
+        EventRow(
+            "member.removed", Spoken(("member_removed",), member_shape), "Somebody was taken out."
+        ),
+        EventRow(
+            "room.created",
+            Spoken(("room_created",), market_room_event),
+            "The room exists.",
+            voices={GROUP: Spoken(("group_created",), market_room_event)},
+        ),
+        EventRow("typing", Spoken(("user_typing",)), "Somebody is typing.", durable=False),
+        EventRow(JOINED, Spoken(("user_joined",)), "Somebody is here now.", durable=False),
+        EventRow(LEFT, Spoken(("user_left",)), "Somebody is here no more.", durable=False),
+        EventRow(
+            DIFF,
+            Spoken(("presence_diff",)),
+            "Connections came and went.",
+            durable=False,
+            dialects=PHOENIX,
+        ),
+    )
+
+    @classmethod
+    def normal_id(cls, text: str, *, own: str | None) -> str | None:
+        """A UUID in lower case with hyphens."""
+        found = room_id_of(text)
+        return None if found is None else str(found)
+
+    @classmethod
+    def authorise(cls, actor: User | None, topic_id: str, action: str) -> None:
+        """Members only. Raises Unauthorized, RoomNotFound."""
+        if actor is None:
+            raise Unauthorized
+        if not topic_id:
+            raise RoomNotFound
+        access.membership(actor=actor, room_id=UUID(topic_id))
+
+    @classmethod
+    def join(cls, actor: User | None, ref: TopicRef, *, with_history: bool) -> Joined:
+        """The room as this member sees it; Phoenix clients without `since` get the last 50."""
+        if actor is None:
+            raise Unauthorized
+        if not ref.id:
+            raise RoomNotFound
+        room = access.membership(actor=actor, room_id=UUID(ref.id)).room
+        [described] = selectors.describe_rooms([room], user=actor)
+        history: list[tuple[str, dict[str, Any]]] = []
+        if with_history and ref.voice != GROUP:
+            page = selectors.message_page(room=room, limit=selectors.HISTORY_LENGTH)
+            messages = [market_message(message) for message in page["items"]]
+            history.append(("messages_history", {"messages": messages}))
+        return Joined(state={"room": market_room(described)}, history=history, snapshot="room")
+
+    @classmethod
+    def refusal_reason(cls, error: AppError, voice: str) -> str:
+        """Beat Messaging's clients compare a word of their own."""
+        return "group_not_authorized" if voice == GROUP else error.code
+
+    @classmethod
+    def message_send(cls, call: Call) -> SendCommand:
+        """What is to be stored; the batch does it."""
+        command = read_send_message(call.payload)
+        command.actor = call.actor
+        command.room_id = UUID(call.ref.id)
+        command.request_id = call.request_id
+        return command
+
+    @classmethod
+    def typing(cls, call: Call) -> dict[str, Any]:
+        """Tell the others."""
+        typing_changed(
+            actor=call.actor,
+            room_id=UUID(call.ref.id),
+            is_typing=call.payload.get("is_typing", call.payload.get("isTyping", True)),
+        )
+        return {}
+
+    @classmethod
+    async def mark_read(cls, call: Call) -> dict[str, Any]:
+        """Move the caller's cursor."""
+        asked = MarkReadInput.read(call.payload)
+        cursor = await call.session.runtime.run(
+            lambda: reads.mark_read(actor=call.actor, room_id=UUID(call.ref.id), **asked)
+        )
+        return {"last_read_seq": cursor.last_read_seq, "unread_count": cursor.unread_count}
+
+
+class UserConsumer(TopicConsumer):
+    """A person's own feed: unread counts, and later notifications."""
+
+    kind: ClassVar[str] = "user"
+    summary: ClassVar[str] = "A person's own feed: unread counts on all devices."
+    spellings = (
+        Spelling("plain", "user:", own="me"),
+        Spelling("phoenix", "notification:", voice=NOTIFICATION, own="me"),
+        Spelling("feed", "user:", own="me"),
+    )
+    events = (
+        EventRow(
+            "unread.changed",
+            Spoken(("unread_changed",)),
+            "Unread counts of the rooms that changed; at most once a second.",
+            durable=False,
+        ),
+    )
+
+    @classmethod
+    def normal_id(cls, text: str, *, own: str | None) -> str | None:
+        """Any text: people from elsewhere keep their ids."""
+        return text or None
+
+    @classmethod
+    def authorise(cls, actor: User | None, topic_id: str, action: str) -> None:
+        """Oneself only. Raises Unauthorized, Forbidden (the same for people who do not exist)."""
+        if actor is None:
+            raise Unauthorized
+        if topic_id != actor.public_id:
+            raise Forbidden
+
+    @classmethod
+    def join(cls, actor: User | None, ref: TopicRef, *, with_history: bool) -> Joined:
+        """The unread counts of this moment."""
+        cls.authorise(actor, ref.id, "join")
+        assert actor is not None
+        rooms = selectors.unread_counts(user=actor)
+        total = sum(rooms.values())
+        state = {"unread_count": total, "total_unread": total, "rooms": rooms}
+        return Joined(state=state | {"user_id": actor.public_id}, snapshot="rooms")
+
+    @classmethod
+    def refusal_reason(cls, error: AppError, voice: str) -> str:
+        """Beat Messaging's clients compare a word of their own."""
+        return "user_not_authorized" if voice == NOTIFICATION else error.code

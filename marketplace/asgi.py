@@ -1,0 +1,58 @@
+"""HTTP and every WebSocket in one application; the same under Daphne and uvicorn."""
+
+import os
+from typing import Any
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "marketplace.settings")
+
+from django.core.asgi import get_asgi_application
+
+django_application = get_asgi_application()  # before anything imports models
+
+from channels.routing import ProtocolTypeRouter, URLRouter
+from django.urls import path, re_path
+
+from accounts.asgi import JWTAuthMiddleware, OriginMiddleware
+from marketplace.realtime.phoenix import PhoenixConsumer
+from marketplace.realtime.plain import PlainConsumer
+
+ONE_TOPIC_KINDS = {"chat/rooms": "room", "rooms": "room"}
+
+
+async def refuse(scope: dict[str, Any], receive: Any, send: Any) -> None:
+    """An unknown WebSocket path: closed before it is accepted, which clients see as HTTP 403."""
+    await receive()
+    await send({"type": "websocket.close"})
+
+
+async def lifespan(scope: dict[str, Any], receive: Any, send: Any) -> None:
+    """Answer uvicorn's start and stop; Daphne never asks."""
+    while True:
+        message = await receive()
+        await send({"type": message["type"] + ".complete"})
+        if message["type"] == "lifespan.shutdown":
+            return
+
+
+plain = OriginMiddleware(JWTAuthMiddleware(PlainConsumer.as_asgi()))
+phoenix = OriginMiddleware(JWTAuthMiddleware(PhoenixConsumer.as_asgi()))
+
+application = ProtocolTypeRouter(
+    {
+        "lifespan": lifespan,
+        "http": django_application,
+        "websocket": URLRouter(
+            [
+                path("socket/websocket", phoenix),
+                path("socket/websocket/", phoenix),
+                *(
+                    re_path(rf"^ws/{prefix}/(?P<id>[^/]+)/?$", plain, {"kind": kind})
+                    for prefix, kind in ONE_TOPIC_KINDS.items()
+                ),
+                re_path(r"^ws/notifications/?$", plain, {"kind": "user", "id": "me"}),
+                re_path(r"^(ws/?)?$", plain),
+                re_path(r"", refuse),
+            ]
+        ),
+    }
+)

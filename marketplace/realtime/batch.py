@@ -1,0 +1,99 @@
+"""Group commit: while one batch commits, the next collects. No timer, so nobody waits for company.
+
+One writer thread per batched service keeps the order: what is acked earlier has the lower seq.
+"""
+
+import asyncio
+import queue
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import structlog
+from django.db import connection
+
+from marketplace.core.errors import AppError, Unavailable
+from marketplace.events import live
+
+logger = structlog.get_logger(__name__)
+
+LIMIT = 256
+WAITING_LIMIT = 20_000
+
+Done = Callable[[Any], None]
+Deliver = Callable[[list[live.LiveEvent]], None]
+Service = Callable[[Sequence[Any]], list[Any]]
+
+
+class Batcher:
+    """Collects commands of all connections for one service and hands them over, a batch at a time."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, service: Service, deliver: Deliver) -> None:
+        self._loop = loop
+        self._service = service
+        self._deliver = deliver
+        self._waiting: list[tuple[Any, Done]] = []
+        self._busy = False
+        self._batches: queue.SimpleQueue[list[tuple[Any, Done]] | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._write, name="batch-writer", daemon=True)
+        self._thread.start()
+
+    def submit(self, command: Any, done: Done) -> None:
+        """Have the command stored; `done` gets its outcome, on the loop, after the commit."""
+        if len(self._waiting) >= WAITING_LIMIT:
+            done(Unavailable())
+            return
+        self._waiting.append((command, done))
+        if not self._busy:
+            # At the end of this turn of the loop: what other sockets brought in it comes along.
+            self._busy = True
+            self._loop.call_soon(self._hand_over)
+
+    @property
+    def waiting(self) -> int:
+        """Commands that have not been handed over yet."""
+        return len(self._waiting)
+
+    def stop(self) -> None:
+        """End the writer after what it was given."""
+        self._batches.put(None)
+        self._thread.join(timeout=5)
+
+    def _hand_over(self) -> None:
+        batch, self._waiting = self._waiting[:LIMIT], self._waiting[LIMIT:]
+        self._batches.put(batch)
+
+    def _write(self) -> None:
+        while (batch := self._batches.get()) is not None:
+            with live.collected() as events:
+                outcomes = self._outcomes([command for command, _ in batch])
+            try:
+                self._loop.call_soon_threadsafe(self._finish, batch, outcomes, events)
+            except RuntimeError:  # the loop has ended: nobody is left to be told
+                break
+        connection.close()
+
+    def _outcomes(self, commands: list[Any]) -> list[Any]:
+        try:
+            outcomes = self._service(commands)
+        except AppError as error:
+            outcomes = [error] * len(commands)
+        except Exception:
+            logger.exception("batch_failed", commands=len(commands))
+            outcomes = [AppError()] * len(commands)
+        if any(isinstance(outcome, AppError) and outcome.status >= 500 for outcome in outcomes):
+            # This thread keeps its connection from batch to batch; a broken one must not stay.
+            connection.close()
+        return outcomes
+
+    def _finish(
+        self, batch: list[tuple[Any, Done]], outcomes: list[Any], events: list[live.LiveEvent]
+    ) -> None:
+        if self._waiting:
+            self._hand_over()
+        else:
+            self._busy = False
+        # Acks first: they wait in each sender's buffer and leave with the events, in one write.
+        for (_, done), outcome in zip(batch, outcomes, strict=True):
+            done(outcome)
+        self._deliver(events)

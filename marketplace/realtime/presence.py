@@ -1,0 +1,172 @@
+"""Who is online, per topic and over all processes: one key per person, one meta per connection.
+
+Each process keeps the whole view of the topics that it hears. With Redis the entries also stand in
+a hash per topic, field = connection, and end 60 s after their last refresh: a killed process says
+no goodbye.
+"""
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import orjson
+import structlog
+
+from marketplace.core.clock import now, wire_time
+from marketplace.events.live import Signal
+
+if TYPE_CHECKING:
+    from marketplace.realtime.runtime import Runtime
+    from marketplace.realtime.session import Membership
+
+logger = structlog.get_logger(__name__)
+
+TTL_S = 60
+JOINED, LEFT, DIFF = "presence.joined", "presence.left", "presence.diff"
+
+
+@dataclass(slots=True)
+class Entry:
+    """One connection of one person on one topic. `refreshed`: epoch seconds, 0 for a local one."""
+
+    user_id: str
+    username: str | None
+    ref: str
+    online_at: str
+    refreshed: float = 0.0
+
+    def pack(self) -> bytes:
+        """For the store and for other processes."""
+        return orjson.dumps([self.user_id, self.username, self.ref, self.online_at, time.time()])
+
+    @classmethod
+    def unpack(cls, packed: bytes) -> "Entry":
+        """The other way round."""
+        return cls(*orjson.loads(packed))
+
+
+class Presence:
+    """The view of this process."""
+
+    def __init__(self, runtime: "Runtime") -> None:
+        self._runtime = runtime
+        self._topics: dict[str, dict[str, dict[str, Entry]]] = {}
+
+    # -- local connections -----------------------------------------------------------------------
+
+    async def enter(self, membership: "Membership") -> None:
+        """The connection is on the topic; others hear of it if the person was not there before."""
+        topic, session = membership.ref.topic, membership.session
+        assert session.user is not None
+        entry = Entry(session.user.public_id, session.user.username, session.key, _online_at())
+        if self._runtime.bridge.is_shared and topic not in self._topics:
+            for packed in await self._runtime.bridge.stored_presence(topic):
+                self._add(topic, Entry.unpack(packed))
+        membership.presence = True
+        self._arrived(topic, entry)
+        self._runtime.bridge.share_presence(topic, entry.ref, entry.pack())
+
+    def leave(self, membership: "Membership") -> None:
+        """The connection has left the topic; others hear of it if it was the person's last."""
+        topic, session = membership.ref.topic, membership.session
+        assert session.user_id is not None
+        membership.presence = False
+        self._departed(topic, session.user_id, session.key)
+        self._runtime.bridge.unshare_presence(topic, session.user_id, session.key)
+        if topic not in self._runtime.hub.topics:
+            self._topics.pop(topic, None)
+
+    def welcome(self, membership: "Membership") -> None:
+        """Tell the one who joined: his own arrival first, then who is there."""
+        session, topic = membership.session, membership.ref.topic
+        people = self._topics.get(topic, {})
+        own = people.get(session.user_id or "", {}).get(session.key)
+        if own is None:
+            return
+        session._push(membership, "user_joined", _arrival(topic, own))
+        session._push(membership, "presence_state", {u: _metas(m) for u, m in people.items()})
+
+    def online(self, topic: str) -> list[str]:
+        """Public ids of the people who are on the topic, on whatever process."""
+        return sorted(self._topics.get(topic, {}))
+
+    def connections(self, topic: str) -> int:
+        """How many connections hold the topic, over all processes."""
+        return sum(len(metas) for metas in self._topics.get(topic, {}).values())
+
+    # -- other processes -------------------------------------------------------------------------
+
+    def heard_arrival(self, topic: str, packed: bytes) -> None:
+        """Another process has a connection on the topic."""
+        entry = Entry.unpack(packed)
+        if topic in self._topics or topic in self._runtime.hub.topics:
+            self._arrived(topic, entry)
+
+    def heard_departure(self, topic: str, user_id: str, ref: str) -> None:
+        """Another process has lost a connection."""
+        self._departed(topic, user_id, ref)
+
+    def sweep(self) -> None:
+        """Refresh what is ours, and let go of what a dead process has left behind."""
+        oldest = time.time() - TTL_S
+        for topic, people in list(self._topics.items()):
+            for metas in list(people.values()):
+                for entry in list(metas.values()):
+                    if not entry.refreshed:
+                        self._runtime.bridge.share_presence(topic, entry.ref, entry.pack())
+                    elif entry.refreshed < oldest:
+                        self._departed(topic, entry.user_id, entry.ref)
+                        self._runtime.bridge.unshare_presence(topic, entry.user_id, entry.ref)
+
+    # -- the view --------------------------------------------------------------------------------
+
+    def _add(self, topic: str, entry: Entry) -> bool:
+        """Whether the person was not there before. A stale entry of the store is passed over."""
+        if entry.refreshed and entry.refreshed < time.time() - TTL_S:
+            return False
+        metas = self._topics.setdefault(topic, {}).setdefault(entry.user_id, {})
+        first = not metas
+        metas[entry.ref] = entry
+        return first
+
+    def _arrived(self, topic: str, entry: Entry) -> None:
+        known = entry.ref in self._topics.get(topic, {}).get(entry.user_id, {})
+        first = self._add(topic, entry)
+        if known:
+            return
+        if first:
+            self._tell(topic, JOINED, _arrival(topic, entry), except_user=entry.user_id)
+        self._tell(topic, DIFF, {"joins": {entry.user_id: _metas({"": entry})}, "leaves": {}})
+
+    def _departed(self, topic: str, user_id: str, ref: str) -> None:
+        people = self._topics.get(topic, {})
+        metas = people.get(user_id, {})
+        entry = metas.pop(ref, None)
+        if entry is None:
+            return
+        self._tell(topic, DIFF, {"joins": {}, "leaves": {user_id: _metas({"": entry})}})
+        if not metas:
+            del people[user_id]
+            self._tell(topic, LEFT, _arrival(topic, entry), except_user=user_id)
+
+    def _tell(
+        self, topic: str, name: str, payload: dict[str, Any], except_user: str | None = None
+    ) -> None:
+        self._runtime.hub.deliver_signal(Signal(topic, name, payload, except_user))
+
+
+def _online_at() -> str:
+    return str(int(time.time()))
+
+
+def _metas(entries: dict[str, Entry]) -> dict[str, Any]:
+    return {"metas": [{"phx_ref": one.ref, "online_at": one.online_at} for one in entries.values()]}
+
+
+def _arrival(topic: str, entry: Entry) -> dict[str, Any]:
+    return {
+        "room_id": topic.partition(":")[2],
+        "user_id": entry.user_id,
+        "username": entry.username,
+        "timestamp": wire_time(now()),
+    }

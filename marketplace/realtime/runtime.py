@@ -1,0 +1,475 @@
+"""All of realtime in one process: loop, hub, bridge, presence, threads, the clock that checks.
+
+It starts on first use, because Daphne sends no lifespan, and listens to `events.live`.
+"""
+
+import asyncio
+import functools
+import random
+import threading
+from collections.abc import Callable, Coroutine, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
+from uuid import UUID
+
+import structlog
+from django.conf import settings
+from django.db import connection
+
+from accounts.models import User
+from accounts.services import sessions, tokens
+from accounts.services.tokens import Claims
+from marketplace.core.clock import wire_time
+from marketplace.core.errors import AppError, Forbidden, InvalidToken, TokenRevoked, Unavailable
+from marketplace.core.limits import LocalBucket, rates_of
+from marketplace.events import live
+from marketplace.events.live import Control, LiveEvent, Signal
+from marketplace.events.models import TopicHead
+from marketplace.events.replay import find_head, read_range
+from marketplace.realtime import codes
+from marketplace.realtime.batch import Batcher
+from marketplace.realtime.bridge import Bridge
+from marketplace.realtime.hub import READ_LIMIT, Hub
+from marketplace.realtime.presence import Presence
+from marketplace.realtime.session import Session
+from marketplace.realtime.topic import consumers
+
+logger = structlog.get_logger(__name__)
+T = TypeVar("T")
+
+CHECK_S = 20
+HEARTBEAT_S = 30
+REJOIN_S = 6 * 3600
+EXPIRY_NOTICE_S = 60
+ANONYMOUS_S = 20
+HEADS = 500
+# How much of a limit may come at once, as a multiple of its count.
+BURSTS = {"socket_frames": 2, "signals": 1, "joins": 5, "join_failures": 1, "faults": 0.9}
+# Frames that are not understood: the tenth in a minute ends the connection.
+FAULTS = (10, 60)
+
+Ticker = Callable[["Runtime", list[str]], None]
+_change_listeners: list[Ticker] = []
+
+
+def on_changed_rooms(listener: Ticker) -> None:
+    """Have `listener(runtime, topics)` called once a second with the topics in which events came."""
+    if listener not in _change_listeners:
+        _change_listeners.append(listener)
+
+
+class Runtime:
+    """What every connection of this process shares."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop = loop
+        self.thread = threading.get_ident()
+        self.hub = Hub(loop, read_range=self._read_range)
+        self.bridge = Bridge(self)
+        self.presence = Presence(self)
+        self.sessions: set[Session] = set()
+        self.max_topics: int = settings.MAX_TOPICS
+        self.draining = False
+        self.streams: set[asyncio.Task[Any]] = set()
+        self._pool = ThreadPoolExecutor(settings.REALTIME_THREADS, thread_name_prefix="realtime")
+        self._batchers: dict[Callable[..., Any], Batcher] = {}
+        self._by_user: dict[str, set[Session]] = {}
+        self._anonymous: dict[str, int] = {}
+        self._changed: set[str] = set()
+        self._own_changed: set[str] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._ticker: asyncio.Task[None] | None = None
+        self._ticks = 0
+        self.hub.watch_topics(on_first=self.bridge.topic_opened, on_last=self.bridge.topic_closed)
+
+    def start(self) -> None:
+        """Begin to listen and to check."""
+        self.bridge.start()
+        self._ticker = self.loop.create_task(self._tick_for_ever())
+
+    async def stop(self) -> None:
+        """End everything that was started."""
+        if self._ticker is not None:
+            self._ticker.cancel()
+        await self.bridge.stop()
+        for batcher in self._batchers.values():
+            batcher.stop()
+        self._pool.shutdown(wait=False)
+
+    def is_here(self) -> bool:
+        """Whether the caller runs on this loop's thread."""
+        return threading.get_ident() == self.thread
+
+    # -- the bridge to the domain ----------------------------------------------------------------
+
+    async def run(self, function: Callable[..., T], *arguments: Any) -> T:
+        """Run a synchronous function of the domain in a thread of the bounded pool."""
+        call = functools.partial(_in_thread, function, *arguments)
+        return await self.loop.run_in_executor(self._pool, call)
+
+    def spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        """Run it beside everything else; a failure is logged and harms nobody."""
+        task = self.loop.create_task(coroutine)
+        self._tasks.add(task)
+        task.add_done_callback(self._spawned_done)
+
+    def _spawned_done(self, task: "asyncio.Task[None]") -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            logger.error("background_failed", exc_info=task.exception())
+
+    def batcher(self, service: Callable[[Sequence[Any]], list[Any]]) -> Batcher:
+        """The group commit of this service."""
+        batcher = self._batchers.get(service)
+        if batcher is None:
+            batcher = Batcher(self.loop, service, self.committed)
+            self._batchers[service] = batcher
+        return batcher
+
+    def _read_range(self, topic: str, after: int) -> "asyncio.Future[tuple[int, list[LiveEvent]]]":
+        return asyncio.ensure_future(self.run(_read_gap, topic, after))
+
+    # -- what was committed ----------------------------------------------------------------------
+
+    def committed(self, events: list[LiveEvent]) -> None:
+        """Events of this process, on the loop: to the sockets here, and to other processes."""
+        self.hub.deliver(events)
+        self._own_changed.update([event.topic for event in events])
+        if self.bridge.is_shared:
+            self.bridge.share_events(events)
+
+    def heard_events(self, events: list[LiveEvent]) -> None:
+        """Events of another process: to the sockets here."""
+        self.hub.deliver(events)
+
+    def signalled(self, signal: Signal) -> None:
+        """A signal of this process, on the loop."""
+        self.hub.deliver_signal(signal)
+        if self.bridge.is_shared:
+            self.bridge.share_signal(signal)
+
+    def obey(self, control: Control) -> None:
+        """Carry out an order of the domain on the connections here."""
+        if control.kind == "revoked":
+            ended = set(control.session_ids)
+            for session in [s for s in self.sessions if s.auth_session_id in ended]:
+                session.close(codes.TOKEN)
+        elif control.kind == "removed":
+            for session in list(self._by_user.get(control.user_id, ())):
+                for membership in list(session.memberships.values()):
+                    if membership.ref.topic == control.topic:
+                        session.remove(membership, control.reason)
+
+    def note_changed(self, topics: list[str]) -> None:
+        """Another process says where something was said."""
+        self._changed.update(topics)
+
+    # -- connections -----------------------------------------------------------------------------
+
+    def admit(self, session: Session) -> bool:
+        """Count the connection; False where it is one too many."""
+        if session.user_id is None:
+            here = self._anonymous.get(session.address, 0)
+            if here >= settings.MAX_GUESTS_PER_ADDRESS:
+                return False
+            self._anonymous[session.address] = here + 1
+        else:
+            own = self._by_user.setdefault(session.user_id, set())
+            if len(own) >= settings.MAX_SOCKETS_PER_USER:
+                return False
+            own.add(session)
+        self.sessions.add(session)
+        logger.info(
+            "socket_connected", protocol=session.wire.name, user_id=session.user_id, key=session.key
+        )
+        return True
+
+    def adopt(self, session: Session, user: User, claims: Claims) -> None:
+        """An anonymous connection has proven who it is."""
+        self.forget(session)
+        session.user, session.user_id = user, user.public_id
+        session.auth_session_id = str(claims.session_id)
+        session.expires_at = claims.expires_at
+        if not self.admit(session):
+            session.close(codes.FLOODING)
+
+    def forget(self, session: Session) -> None:
+        """The connection is gone. Safe to call twice."""
+        if session not in self.sessions:
+            return
+        self.sessions.discard(session)
+        if session.user_id is None:
+            left = self._anonymous.get(session.address, 1) - 1
+            if left > 0:
+                self._anonymous[session.address] = left
+            else:
+                self._anonymous.pop(session.address, None)
+            return
+        own = self._by_user.get(session.user_id, set())
+        own.discard(session)
+        if not own:
+            self._by_user.pop(session.user_id, None)
+
+    def note_close(self, session: Session, code: int) -> None:
+        """One log line per connection that we end."""
+        logger.info(
+            "socket_closed",
+            protocol=session.wire.name,
+            user_id=session.user_id,
+            key=session.key,
+            code=code,
+        )
+
+    def new_bucket(self, name: str) -> LocalBucket:
+        """A limit of one connection, as settings have it."""
+        [(count, seconds), *_] = [FAULTS] if name == "faults" else rates_of(name) or [(0, 1)]
+        return LocalBucket(rate=count / seconds, burst=count * BURSTS[name])
+
+    # -- identity --------------------------------------------------------------------------------
+
+    def read_token(self, token: Any) -> Claims:
+        """The claims of an access token. Raises InvalidToken, TokenExpired."""
+        if not isinstance(token, str) or not token:
+            raise InvalidToken
+        return tokens.read_access(token)
+
+    async def authenticate(self, claims: Claims) -> User:
+        """The active user of a living session. Raises TokenRevoked."""
+        return await self.run(functools.partial(sessions.authenticate, claims))
+
+    async def refresh(self, session: Session, token: Any) -> str:
+        """Take a newer token of the same user; gives its end as a wire time."""
+        claims = self.read_token(token)
+        if session.user_id is None or claims.user_id != session.user_id:
+            raise Forbidden("This token is somebody else's.")
+        await self.authenticate(claims)
+        session.auth_session_id = str(claims.session_id)
+        session.expires_at = claims.expires_at
+        session.expiry_told = False
+        return wire_time_of(claims.expires_at)
+
+    # -- the clock -------------------------------------------------------------------------------
+
+    async def _tick_for_ever(self) -> None:
+        while True:
+            await asyncio.sleep(1)
+            self._ticks += 1
+            try:
+                self._tick(self._ticks)
+                if self._ticks % CHECK_S == 0:
+                    await self._check()
+                    self.presence.sweep()
+                if self._ticks % REJOIN_S == 0 and self.bridge.is_shared:
+                    await self.bridge.join_all_again()
+            except Exception:
+                logger.exception("tick_failed")
+
+    def _tick(self, ticks: int) -> None:
+        import time
+
+        wall, monotonic = time.time(), self.loop.time()
+        for number, session in enumerate(tuple(self.sessions)):
+            self._check_expiry(session, wall)
+            if session.user_id is None and not session.memberships:
+                self._check_anonymous(session, monotonic)
+            for membership in session.memberships.values():
+                if membership.paging_until and membership.paging_until < monotonic:
+                    self._end_paging(session, membership)
+                    break
+            # Spread over the 30 s, so that thousands of sockets are not told in one turn.
+            if (number + ticks) % HEARTBEAT_S == 0:
+                self._send_heartbeat(session)
+        own, self._own_changed = self._own_changed, set()
+        if own and self.bridge.is_shared:
+            self.bridge.share_changed_rooms(sorted(own))
+        changed, self._changed = self._changed | own, set()
+        if changed:
+            for listener in _change_listeners:
+                listener(self, sorted(changed))
+
+    def _check_expiry(self, session: Session, wall: float) -> None:
+        if session.user_id is None:
+            return
+        if session.expires_at <= wall:
+            session.close(codes.TOKEN)
+        elif not session.expiry_told and session.expires_at <= wall + EXPIRY_NOTICE_S:
+            session.expiry_told = True
+            session.notice("token_expiring", {"expires_at": wire_time_of(session.expires_at)})
+
+    def _check_anonymous(self, session: Session, monotonic: float) -> None:
+        stays = session.wire.dialect == "plain" and settings.SOCKETIO_ANONYMOUS == "guest"
+        if not stays and monotonic - session.connected_at >= ANONYMOUS_S:
+            session.close(codes.TOKEN)
+
+    def _end_paging(self, session: Session, membership: Any) -> None:
+        """The client did not fetch its other pages: it is told, and goes on live from here."""
+        local = self.hub.topics.get(membership.ref.topic)
+        latest = 0 if local is None or local.next_seq is None else local.next_seq - 1
+        membership.paging_until = 0.0
+        membership.last = max(membership.last, latest)
+        session._push(membership, "reset", {"reason": "paging", "latest_seq": membership.last})
+        self.hub.release(membership, latest_seq=membership.last)
+
+    def _send_heartbeat(self, session: Session) -> None:
+        text = session.wire.heartbeat(self.latest_of(session))
+        if text is not None:
+            session.send([text])
+
+    def latest_of(self, session: Session) -> dict[str, int]:
+        """The newest seq of each topic of this connection, by the name that it uses."""
+        latest = {}
+        for spelled, membership in session.memberships.items():
+            local = self.hub.topics.get(membership.ref.topic)
+            if local is not None and local.next_seq is not None:
+                latest[spelled] = local.next_seq - 1
+        return latest
+
+    async def _check(self) -> None:
+        """What no push told us: newer seqs in the log, sessions that have ended."""
+        topics = [t for t, local in self.hub.topics.items() if local.next_seq is not None]
+        for start in range(0, len(topics), HEADS):
+            heads = await self.run(_read_heads, topics[start : start + HEADS])
+            for topic, last_seq in heads.items():
+                local = self.hub.topics.get(topic)
+                if local is not None and local.next_seq is not None and last_seq >= local.next_seq:
+                    self.hub.catch_up(topic)
+        held = {s.auth_session_id for s in self.sessions if s.auth_session_id is not None}
+        if held:
+            keys = [UUID(one) for one in held]
+            ended = await self.run(functools.partial(_find_ended, keys))
+            self.obey(Control(kind="revoked", session_ids=tuple(str(one) for one in ended)))
+
+    # -- the end ---------------------------------------------------------------------------------
+
+    async def drain(self, spread_s: float) -> None:
+        """Close every connection with 1012, spread over `spread_s` seconds, and end the streams."""
+        self.draining = True
+        for stream in list(self.streams):
+            stream.cancel()
+        waiting = list(self.sessions)
+        random.shuffle(waiting)
+        for done, session in enumerate(waiting):
+            session.close(codes.DRAINING)
+            if done % 50 == 49 or done == len(waiting) - 1:
+                await asyncio.sleep(spread_s * 50 / max(len(waiting), 50))
+
+
+class LiveListener:
+    """What `events.live` calls, from any thread of this process or of a worker."""
+
+    def events(self, events: list[LiveEvent]) -> None:
+        """Facts that have just been committed."""
+        if not _on_loop(lambda runtime: runtime.committed(events)):
+            Bridge.send_from_elsewhere(events=events)
+
+    def signal(self, signal: Signal) -> None:
+        """A hint for whoever is connected."""
+        _on_loop(lambda runtime: runtime.signalled(signal))
+
+    def control(self, control: Control) -> None:
+        """An order to live connections."""
+
+        def obey(runtime: Runtime) -> None:
+            runtime.obey(control)
+            if runtime.bridge.is_shared:
+                runtime.bridge.share_control(control)
+
+        if not _on_loop(obey):
+            Bridge.send_from_elsewhere(control=control)
+
+
+_runtime: Runtime | None = None
+
+
+def runtime() -> Runtime:
+    """The runtime of the loop that asks; it is made at first use."""
+    global _runtime
+    loop = asyncio.get_running_loop()
+    if _runtime is None or _runtime.loop is not loop:
+        _runtime = Runtime(loop)
+        _runtime.start()
+    return _runtime
+
+
+def current() -> Runtime | None:
+    """The runtime of this process, if one has been started and its loop still runs."""
+    if _runtime is None or _runtime.loop.is_closed():
+        return None
+    return _runtime
+
+
+def start_background(loop: asyncio.AbstractEventLoop) -> None:
+    """Start realtime before the first connection, so that HTTP writes reach other processes."""
+    loop.call_soon(runtime)
+
+
+async def drain(spread_s: float) -> None:
+    """See Runtime.drain; nothing where realtime was never started."""
+    found = current()
+    if found is not None:
+        await found.drain(spread_s)
+
+
+def open_sockets() -> int:
+    """Connections of this process."""
+    found = current()
+    return 0 if found is None else len(found.sessions)
+
+
+def _on_loop(function: Callable[[Runtime], None]) -> bool:
+    found = current()
+    if found is None:
+        return False
+    if found.is_here():
+        function(found)
+        return True
+    try:
+        found.loop.call_soon_threadsafe(function, found)
+    except RuntimeError:  # the loop has just ended
+        return False
+    return True
+
+
+def _in_thread(function: Callable[..., T], *arguments: Any) -> T:
+    try:
+        return function(*arguments)
+    except AppError:
+        raise
+    except Exception:
+        connection.close()
+        raise
+    finally:
+        # With a pool the connection goes back to it; without, the thread keeps its own.
+        if settings.DATABASE_HAS_POOL:
+            connection.close()
+
+
+def _read_gap(topic: str, after: int) -> tuple[int, list[LiveEvent]]:
+    head = find_head(topic)
+    latest = 0 if head is None else head.last_seq
+    return latest, read_range(topic, after=after, up_to=latest, limit=READ_LIMIT)
+
+
+def _read_heads(topics: list[str]) -> dict[str, int]:
+    return dict(
+        TopicHead.objects.filter(topic__in=topics)
+        .order_by("topic")
+        .values_list("topic", "last_seq")
+    )
+
+
+def _find_ended(session_ids: list[UUID]) -> set[UUID]:
+    return sessions.find_ended_sessions(session_ids)
+
+
+def wire_time_of(epoch_seconds: float) -> str:
+    """A wire time of seconds since 1970."""
+    from datetime import UTC, datetime
+
+    return wire_time(datetime.fromtimestamp(epoch_seconds, UTC))
+
+
+__all__ = [
+    "LiveListener", "Runtime", "TokenRevoked", "Unavailable", "consumers", "current", "drain",
+    "live", "on_changed_rooms", "open_sockets", "runtime", "start_background",
+]  # fmt: skip

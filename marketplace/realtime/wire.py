@@ -1,0 +1,65 @@
+"""What a frame adapter is: bytes to calls, and back. It knows no event of any domain."""
+
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+if TYPE_CHECKING:
+    from marketplace.core.errors import AppError
+    from marketplace.events.live import LiveEvent
+    from marketplace.realtime.session import Membership, Session
+    from marketplace.realtime.topic import TopicRef
+
+
+class Ref(NamedTuple):
+    """What a client calls its request: echoed in the reply."""
+
+    topic: str
+    ref: Any = None
+    join_ref: str | None = None
+
+
+class Wire(Protocol):
+    """One protocol version. All methods are pure but for `receive`, which calls the session."""
+
+    name: str
+    dialect: str
+    # Whether durable events go out by their log names, with canonical payloads.
+    speaks_log: bool
+
+    def receive(self, session: "Session", data: str | bytes) -> None:
+        """Understand one frame and call the session."""
+
+    def event(self, topic: str, name: str, payload: bytes) -> bytes:
+        """An event for everybody who speaks this protocol; the same bytes for all."""
+
+    def log_event(self, event: "LiveEvent") -> bytes:
+        """A durable event by its log name; only where `speaks_log`."""
+
+    def reply_ok(self, ref: Ref, response: bytes) -> bytes:
+        """A request has been done."""
+
+    def reply_error(self, ref: Ref, error: "AppError", *, reason: str, request_id: str) -> bytes:
+        """A request has been refused."""
+
+    def fault(self, error: "AppError", *, request_id: str) -> bytes | None:
+        """A refusal that belongs to no request, or None where the protocol has no words for it."""
+
+    def left(self, ref: Ref, membership: "Membership | None") -> list[bytes]:
+        """A topic has been left by the client's wish."""
+
+    def replaced(self, membership: "Membership", *, by: "TopicRef") -> bytes | None:
+        """A topic has been joined again: what the older channel hears."""
+
+    def removed(self, membership: "Membership", reason: str) -> bytes:
+        """The right to a topic has ended."""
+
+    def crashed(self, membership: "Membership") -> bytes | None:
+        """A fault of ours has ended a channel; the client joins again."""
+
+    def push(self, membership: "Membership", name: str, payload: dict[str, Any]) -> bytes | None:
+        """Something for this one member alone."""
+
+    def notice(self, name: str, payload: dict[str, Any]) -> bytes | None:
+        """A control event of the connection, or None where the protocol has no place for it."""
+
+    def heartbeat(self, latest: dict[str, int]) -> bytes | None:
+        """The newest seqs, sent every 30 s; None where the client asks for them."""

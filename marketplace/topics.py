@@ -1,0 +1,5 @@
+"""The urls.py of sockets: kind of topic → topic consumer."""
+
+from chat.consumers import RoomConsumer, UserConsumer
+
+TOPICS = {consumer.kind: consumer for consumer in (RoomConsumer, UserConsumer)}
