@@ -179,7 +179,7 @@ def prepare(server: Server, shape: inputs.Shape, first: bool, stock: int) -> Non
 
 def run_one(name: str, one: dict, mode: str, port: int, data: Path, met: set, args) -> dict:
     shape = MODES[args.suite][mode]
-    values = {"suite": args.suite, "mode": mode, "stock": args.stock} | shape._asdict()
+    values = {"suite": args.suite, "mode": mode, "stock": args.stock} | shape._asdict()  # noqa: SLF001  # public, so named by NamedTuple
     server = Server(name, one, port, data, values)
     prepare(server, shape, (name, server.database) not in met, args.stock)
     met.add((name, server.database))

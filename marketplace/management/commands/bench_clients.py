@@ -35,7 +35,7 @@ class Command(BaseCommand):
     """One line per socket on stdout, nothing else: role, token, room, topic, tabs between."""
 
     help = "Print the sockets of a benchmark mode (benchmarks/README.md)."
-    requires_system_checks: list[str] = []  # noqa: RUF012  # Django declares it without ClassVar
+    requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """The five values that the kit fills in."""
