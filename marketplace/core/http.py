@@ -6,10 +6,11 @@ rate; then the view reads its input, finds the thing, and acts.
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar, Literal, TypeVar
+from typing import Any, ClassVar, Literal, TypeVar, cast
 
 from django.contrib.auth.models import AnonymousUser
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.utils.datastructures import MultiValueDict
 from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -82,6 +83,7 @@ class ApiView(APIView):
     max_body_bytes: ClassVar[int] = MAX_BODY_BYTES
 
     request: Request
+    format_kwarg: str | None = None
     _allowance: limits.Allowance | None = None
     _claim: idempotency.Claim | None = None
     _error: AppError | None = None
@@ -275,9 +277,10 @@ def _body_hash(request: Request) -> str:
     if not (request.content_type or "").startswith("multipart/"):
         return hashlib.sha256(plain_request(request).body).hexdigest()
     digest = hashlib.sha256()
-    for name in sorted(request.data.keys()):
+    form = cast("MultiValueDict[str, Any]", request.data)
+    for name in sorted(form):
         digest.update(repr(name).encode())
-        for value in request.data.getlist(name):
+        for value in form.getlist(name):
             if hasattr(value, "chunks"):
                 for chunk in value.chunks():
                     digest.update(chunk)

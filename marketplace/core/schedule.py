@@ -24,8 +24,8 @@ def daily_time(every: str) -> tuple[int, int]:
     return int(hour), int(minute)
 
 
-def beat_schedule(ticker_names: frozenset[str] | set[str]) -> dict[str, dict[str, Any]]:
-    """The same schedule for Celery beat: it asks a worker to fill the slot, or to tick."""
+def beat_schedule() -> dict[str, dict[str, Any]]:
+    """The same schedule for Celery beat: it asks a worker to fill the slot, or to call the ticker."""
     from celery.schedules import crontab
 
     entries: dict[str, dict[str, Any]] = {}
@@ -35,11 +35,10 @@ def beat_schedule(ticker_names: frozenset[str] | set[str]) -> dict[str, dict[str
         else:
             hour, minute = daily_time(every)
             schedule = crontab(hour=str(hour), minute=str(minute))
-        carrier = "run_ticker" if name in ticker_names else "run_slot"
         # What nobody took within two turns is not worth doing any more: the next one is there.
         expires = max(2 * every, 5) if isinstance(every, int) else DAY_S
         entries[name] = {
-            "task": carrier,
+            "task": "run_slot",
             "schedule": schedule,
             "args": [name],
             "options": {"expires": expires},

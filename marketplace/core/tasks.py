@@ -5,9 +5,11 @@ from uuid import UUID
 
 import structlog
 from celery import shared_task
+from django.conf import settings
 
 from marketplace.core import idempotency, job_rows
 from marketplace.core.clock import now
+from marketplace.core.runner import fill_slot
 from marketplace.core.schedule import slot_of
 from marketplace.core.task_registry import cleanup_parts, register_cleanup, tickers
 
@@ -46,18 +48,16 @@ def run_job(job_id: str) -> None:
 
 @shared_task(name="run_slot")
 def run_slot(name: str) -> None:
-    """Fill the present slot of a scheduled task; called by beat."""
-    from django.conf import settings
-
-    from marketplace.core.runner import fill_slot
-
-    if settings.ENABLE_BACKGROUND_TASKS and name in settings.SCHEDULE:
+    """Fill the present slot of a scheduled task, or call a ticker; called by beat."""
+    if name in tickers():
+        run_ticker(name)
+    elif settings.ENABLE_BACKGROUND_TASKS and name in settings.SCHEDULE:
         fill_slot(name, slot_of(settings.SCHEDULE[name], now()))
 
 
 @shared_task(name="run_ticker")
 def run_ticker(name: str) -> None:
-    """Call a ticker until it has nothing more to do; called by beat and after commits."""
+    """Call a ticker until it has nothing more to do; called after commits that left it work."""
     function = tickers().get(name)
     turns = 0
     while function is not None and turns < 100 and function():
