@@ -130,8 +130,10 @@ CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_WORKER_SOFT_SHUTDOWN_TIMEOUT = DRAIN_LIMIT
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_TIMEZONE = "UTC"
-SCHEDULE = rates.read_schedule(read, broker=bool(CELERY_BROKER_URL))
 ENABLE_BACKGROUND_TASKS = read.flag("ENABLE_BACKGROUND_TASKS", default=True)
+SCHEDULE = rates.read_schedule(
+    read, broker=bool(CELERY_BROKER_URL), housekeeping=ENABLE_BACKGROUND_TASKS
+)
 
 # --- identity ------------------------------------------------------------------------------------
 
@@ -308,6 +310,7 @@ INSTALLED_APPS = [
     "drf_spectacular",
     "drf_spectacular_sidecar",
     "marketplace.apps.MarketplaceConfig",
+    "marketplace.web.apps.WebConfig",
     "marketplace.core.apps.KernelConfig",
     "marketplace.events.apps.EventsConfig",
     "accounts.apps.AccountsConfig",
@@ -330,6 +333,7 @@ MIDDLEWARE = [
     "corsheaders.middleware.CorsMiddleware",
     "marketplace.core.middleware.BodyLimitMiddleware",
     "csp.middleware.CSPMiddleware",
+    "marketplace.web.policy.AdminPolicy",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
@@ -402,12 +406,11 @@ CONTENT_SECURITY_POLICY = {
     "DIRECTIVES": {
         "default-src": ["'self'"],
         "script-src": ["'self'"],
-        # The admin's theme and the documentation pages set styles inside their elements.
-        "style-src": ["'self'", "'unsafe-inline'"],
+        # marketplace.web widens it where a theme or ReDoc needs more.
+        "style-src": ["'self'"],
         "img-src": ["'self'", "data:", "blob:"],
         "font-src": ["'self'", "data:"],
-        # ReDoc searches in a worker that it makes itself.
-        "worker-src": ["'self'", "blob:"],
+        "worker-src": ["'self'"],
         "connect-src": ["'self'"],
         "object-src": ["'none'"],
         "base-uri": ["'self'"],

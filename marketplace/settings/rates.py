@@ -71,8 +71,11 @@ def _rate(name: str, text: str) -> Rate:
     return int(found[1]), int(found[2])
 
 
-def read_schedule(read: Reader, *, broker: bool) -> dict[str, int | str]:
-    """Task name → seconds between two runs, or `daily HH:MM` in UTC."""
+def read_schedule(read: Reader, *, broker: bool, housekeeping: bool) -> dict[str, int | str]:
+    """Task name → seconds between two runs, or `daily HH:MM` in UTC.
+
+    housekeeping: also what tidies up; without it only what carries events and jobs on.
+    """
     defaults: dict[str, int | str] = {
         "cleanup": "daily 03:00",
         "run_subscribers": 1,
@@ -86,4 +89,6 @@ def read_schedule(read: Reader, *, broker: bool) -> dict[str, int | str]:
     if not broker:
         # Without a broker nothing is handed over, so nothing can be lost on the way.
         del schedule["sweep_jobs"]
+    if not housekeeping:
+        del schedule["cleanup"]
     return schedule
