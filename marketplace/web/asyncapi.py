@@ -6,7 +6,14 @@ from typing import Any
 from django.conf import settings
 
 from marketplace.events import catalog
-from marketplace.realtime.topic import CommandRow, EventRow, Spelling, TopicConsumer, consumers
+from marketplace.realtime.topic import (
+    CommandRow,
+    EventRow,
+    Spelling,
+    Spoken,
+    TopicConsumer,
+    consumers,
+)
 
 Json = dict[str, Any]
 
@@ -25,6 +32,39 @@ PROTOCOLS: dict[str, Json] = {
         " `vsn=2.0.0` arrays `[join_ref, ref, topic, event, payload]`. Every push gets one"
         " `phx_reply`.",
     },
+    "feed": {
+        "title": "Server-Sent Events",
+        "path": "/api/v1/topics/{topic}/events",
+        "description": "The log of one topic, with `Accept: text/event-stream`; `id` is the seq and"
+        " `Last-Event-ID` resumes. Only out: commands go over REST.",
+    },
+}
+SIGNAL_FIELDS: dict[str, tuple[str, ...]] = {
+    "typing": ("room_id", "user_id", "username", "is_typing"),
+    "presence.joined": ("room_id", "user_id", "username", "timestamp"),
+    "presence.left": ("room_id", "user_id", "username", "timestamp"),
+    "presence.diff": ("joins", "leaves"),
+    "unread.changed": (
+        "room_id",
+        "unread_count",
+        "total_unread",
+        "last_message",
+        "last_message_at",
+        "rooms",
+    ),
+}
+# Values that a shape looks into.
+SAMPLES: Json = {"members": [], "mentions": [], "attachments": [], "reactions": {}, "data": {}}
+# What belongs to a connection and to no topic.
+CONNECTION: dict[str, tuple[str, str, tuple[str, ...]]] = {
+    "ready": ("send", "The connection stands.", ("type", "user_id", "epoch", "heartbeat")),
+    "heartbeat": ("send", "The newest seq of each joined topic, every 30 s.", ("type", "latest")),
+    "token_expiring": ("send", "The token ends in 60 s: send a new one.", ("expires_at",)),
+    "removed": ("send", "The right to a topic has ended.", ("topic", "reason")),
+    "error": ("send", "A frame that was not understood.", ("type", "error")),
+    "pong": ("send", "The answer to a ping.", ("type", "ref")),
+    "ping": ("receive", "Ask whether the line is alive.", ("type", "ref")),
+    "access_token": ("receive", "A new token; topics stay.", ("type", "token", "ref")),
 }
 
 
@@ -35,6 +75,7 @@ def asyncapi_document() -> Json:
     messages: Json = {}
     for consumer, spelling in _spoken_topics():
         _describe(consumer, spelling, channels=channels, operations=operations, messages=messages)
+    _describe_connection(channels=channels, operations=operations, messages=messages)
     return {
         "asyncapi": "3.0.0",
         "info": {
@@ -45,7 +86,7 @@ def asyncapi_document() -> Json:
             " `event_seq` per topic. Join with `since` to get what was missed.",
         },
         "defaultContentType": "application/json",
-        "servers": {name: _server(row) for name, row in PROTOCOLS.items()},
+        "servers": {name: _server(name, row) for name, row in PROTOCOLS.items()},
         "channels": channels,
         "operations": operations,
         "components": {
@@ -63,12 +104,14 @@ def asyncapi_document() -> Json:
     }
 
 
-def _server(row: Json) -> Json:
+def _server(name: str, row: Json) -> Json:
     scheme, _, host = settings.PUBLIC_URL.partition("://")
+    socket_scheme = "wss" if scheme == "https" else "ws"
     return {
         "host": host.rstrip("/"),
-        "pathname": row["path"],
-        "protocol": "wss" if scheme == "https" else "ws",
+        # A topic is part of the address there, and stands in the channels.
+        "pathname": "/" if name == "feed" else row["path"],
+        "protocol": scheme if name == "feed" else socket_scheme,
         "title": row["title"],
         "description": row["description"],
         "security": [{"$ref": "#/components/securitySchemes/bearerToken"}],
@@ -91,33 +134,70 @@ def _describe(
     messages: Json,
 ) -> None:
     name = f"{spelling.dialect}.{_word(spelling.prefix)}"
-    heard = {row.log_name: row for row in consumer.events}
     received: list[str] = []
     sent: list[str] = []
-    for row in heard.values():
-        spoken = row.in_voice(spelling.voice)
-        for event in () if spoken is None else spoken.names:
+    for row in consumer.events:
+        for event, spoken in _told(row, spelling):
             key = f"{name}.{event}"
-            messages.setdefault(key, _event_message(event, row))
+            messages.setdefault(key, _event_message(event, row, spoken))
             received.append(key)
-    for command in consumer.commands:
-        key = f"{name}.{command.name}.command"
-        messages[key] = _command_message(command, spelling)
-        sent.append(key)
-    for key in ("join", "leave"):
-        messages[f"{spelling.dialect}.{key}"] = _joining_message(key, spelling.dialect)
-        sent.append(f"{spelling.dialect}.{key}")
+    if spelling.dialect != "feed":
+        for command in consumer.commands:
+            key = f"{name}.{command.name}.command"
+            messages[key] = _command_message(command, spelling)
+            sent.append(key)
+        for word in ("join", "leave", "sync"):
+            key = f"{spelling.dialect}.{word}"
+            messages[key] = _joining_message(word, spelling.dialect)
+            sent.append(key)
     channels[name] = _channel(consumer, spelling, keys=[*received, *sent])
     if received:
         operations[f"{name}.hear"] = _operation("send", name, received, "What a member hears.")
-    operations[f"{name}.command"] = _operation("receive", name, sent, "What a member may ask for.")
+    if sent:
+        operations[f"{name}.command"] = _operation(
+            "receive", name, sent, "What a member may ask for."
+        )
+
+
+def _told(row: EventRow, spelling: Spelling) -> Iterator[tuple[str, Spoken]]:
+    """The names under which this dialect tells an event; the feed has the log's own."""
+    if spelling.dialect == "feed":
+        if row.durable:
+            yield row.log_name, Spoken((row.log_name,))
+        return
+    spoken = row.in_voice(spelling.voice, spelling.dialect)
+    for name in () if spoken is None else spoken.names:
+        yield name, Spoken((name,), spoken.shape) if spoken else Spoken((name,))
+
+
+def _describe_connection(*, channels: Json, operations: Json, messages: Json) -> None:
+    name = "plain.connection"
+    keys: dict[str, list[str]] = {"send": [], "receive": []}
+    for word, (action, summary, fields) in CONNECTION.items():
+        key = f"{name}.{word}"
+        payload = {"type": "object", "properties": {field: {} for field in fields}}
+        messages[key] = {"name": word, "title": word, "summary": summary, "payload": payload}
+        keys[action].append(key)
+    channels[name] = {
+        "address": None,
+        "title": "The connection itself, over plain WebSocket",
+        "servers": [{"$ref": "#/servers/plain"}],
+        "messages": {
+            key: {"$ref": f"#/components/messages/{key}"} for key in [*keys["send"], *keys["receive"]]
+        },
+    }
+    operations[f"{name}.hear"] = _operation("send", name, keys["send"], "What it tells.")
+    operations[f"{name}.command"] = _operation("receive", name, keys["receive"], "What it takes.")
 
 
 def _channel(consumer: type[TopicConsumer], spelling: Spelling, *, keys: list[str]) -> Json:
     parameter = _parameter(consumer)
+    address = f"{spelling.prefix}{{{parameter}}}"
+    if spelling.dialect == "feed":
+        address = PROTOCOLS["feed"]["path"].replace("{topic}", address)
     own = f" `{spelling.prefix}{spelling.own}` stands for one's own." if spelling.own else ""
     channel: Json = {
-        "address": f"{spelling.prefix}{{{parameter}}}",
+        "address": address,
         "title": f"{consumer.kind} over {PROTOCOLS[spelling.dialect]['title']}",
         "description": f"{consumer.summary}{own}".strip(),
         "servers": [{"$ref": f"#/servers/{spelling.dialect}"}],
@@ -136,9 +216,9 @@ def _operation(action: str, channel: str, keys: list[str], summary: str) -> Json
     }
 
 
-def _event_message(event: str, row: EventRow) -> Json:
+def _event_message(event: str, row: EventRow, spoken: Spoken) -> Json:
     name = row.log_name
-    fields = _log_fields(name) if row.durable else ()
+    fields = _fields(row, spoken)
     payload: Json = {
         "type": "object",
         "properties": {field: {} for field in fields},
@@ -155,11 +235,12 @@ def _event_message(event: str, row: EventRow) -> Json:
     }
 
 
-def _log_fields(name: str) -> tuple[str, ...]:
-    try:
-        return catalog.kind_of(name).fields
-    except KeyError:
-        return ()
+def _fields(row: EventRow, spoken: Spoken) -> tuple[str, ...]:
+    """What the payload holds: the log's fields, as this way of speaking shapes them."""
+    if not row.durable:
+        return SIGNAL_FIELDS.get(row.log_name, ())
+    fields = catalog.kind_of(row.log_name).fields
+    return tuple(spoken.shape({field: SAMPLES.get(field) for field in fields}))
 
 
 def _command_message(command: CommandRow, spelling: Spelling) -> Json:
@@ -180,13 +261,17 @@ def _command_message(command: CommandRow, spelling: Spelling) -> Json:
 
 
 def _joining_message(name: str, dialect: str) -> Json:
-    frame = {"phoenix": f"phx_{name}"}.get(dialect, name)
+    frame = f"phx_{name}" if dialect == "phoenix" and name != "sync" else name
     if name == "leave":
         return {"name": frame, "title": frame, "summary": "Stop hearing the topic."}
+    summary = {
+        "join": "Hear the topic from now on, and what was missed since `since`.",
+        "sync": "Ask for what was missed since `since`, on a topic that is joined.",
+    }[name]
     return {
         "name": frame,
         "title": frame,
-        "summary": "Hear the topic from now on, and what was missed since `since`.",
+        "summary": summary,
         "payload": {"$ref": "#/components/schemas/Join"},
     }
 

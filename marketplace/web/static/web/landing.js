@@ -12,7 +12,7 @@ function show(kind, text, checks) {
   const items = Object.entries(checks).map(([name, value]) => {
     const item = document.createElement("li");
     const told = typeof value === "string" ? value : value?.status ?? JSON.stringify(value);
-    item.dataset.state = told === "ok" ? "good" : told === "off" ? "unknown" : "bad";
+    item.dataset.state = told === "ok" ? "good" : told === "down" ? "bad" : "unknown";
     const label = document.createElement("span");
     label.textContent = NAMES[name] ?? name;
     const answer = document.createElement("strong");
