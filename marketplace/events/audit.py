@@ -1,0 +1,33 @@
+"""Who did what: one entry in the transaction of the act."""
+
+from typing import Any
+
+from marketplace.core.context import request_id
+from marketplace.core.db import in_transaction
+from marketplace.events.models import AuditEntry
+
+
+def record_audit(
+    *,
+    actor_id: str | None,
+    action: str,
+    target: str = "",
+    details: dict[str, Any] | None = None,
+    address: str = "",
+) -> AuditEntry:
+    """Write down an act, so that both are there or neither is. Only inside `atomic()`.
+
+    actor_id: public id, None for the system. action: `noun.past_tense`. target: what it was done
+    to, such as `user:<id>`. details: ids and facts, JSON types only; never codes, tokens, secrets.
+    address: of the client, as `core.limits.client_address` gives it.
+    """
+    if not in_transaction():
+        raise RuntimeError("An audit entry is written inside atomic(), with the act it tells of.")
+    return AuditEntry.objects.create(
+        actor_id=actor_id,
+        action=action,
+        target=target,
+        details=details or {},
+        request_id=request_id.get(),
+        address=address,
+    )
