@@ -30,8 +30,7 @@ run: $(BASE) ## Install, migrate, make the demo data, serve on PORT (8000) in th
 	@$(PY) manage.py demo
 	@exec $(PY) manage.py serve
 
-start: $(BASE) ## Start all parts in the background; returns when the server is ready
-	@$(PY) manage.py migrate --verbosity 0
+start: $(BASE) ## Migrate and start all parts in the background; returns when the server is ready
 	@$(PY) manage.py stack start
 
 stop: $(BASE) ## Stop the parts that `make start` started
