@@ -21,6 +21,7 @@ from accounts.services import sessions, tokens
 from chat.models import Member, Message, Room
 from marketplace.core.clock import now
 from marketplace.events.models import Event, TopicHead
+from marketplace.realtime.runtime import runtime
 
 WIRES = Path(settings.BASE_DIR) / "benchmarks" / "wire"
 
@@ -310,6 +311,7 @@ async def speak(wire: Wire, line: Line) -> str:
         return ""
     finally:
         await socket.disconnect()
+        await runtime().stop()
 
 
 def filled(template: str, values: dict[str, str]) -> str:
