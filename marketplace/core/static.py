@@ -1,6 +1,7 @@
 """Static files straight from memory of their paths, without a thread hop for all other requests."""
 
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import cast
 
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction
@@ -22,6 +23,11 @@ class StaticFilesMiddleware(WhiteNoiseMiddleware):
         super().__init__(get_response)
         if iscoroutinefunction(get_response):
             markcoroutinefunction(self)
+
+    def add_files(self, root: str | Path, prefix: str | None = None) -> None:
+        """Take a folder in; one that is not there yet (nothing was collected) is no fault."""
+        if Path(root).is_dir():
+            super().add_files(root, prefix)
 
     def __call__(self, request: HttpRequest) -> Answer:
         """A static file if the path names one, else what comes further in."""
