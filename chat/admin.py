@@ -16,7 +16,7 @@ from chat.enums import RoomKind
 from chat.models import Member, Message, Room
 from marketplace.core.admin import HistoryAdmin, read_uuid
 
-HIDDEN = "(hidden: a direct room that nobody has reported)"
+HIDDEN = "(hidden: direct room)"
 PREVIEW_CHARACTERS = 80
 KIND_COLOURS = {
     "direct": "info",
@@ -39,7 +39,7 @@ class RoomAdmin(HistoryAdmin):
     list_display = ("name", "kind_label", "member_count", "last_number", "created_at", "owner")
     list_filter = ("kind", "is_public")
     list_select_related = ("owner",)
-    ordering = ("-created_at", "-id")
+    ordering = ("-active_at", "-id")
     search_fields = ("title__icontains", "subject_id__exact")
     text_key_fields = ("subject_id",)
     fields = (
@@ -105,7 +105,7 @@ class MessageAdmin(HistoryAdmin):
     list_display = ("created_at", "room", "number", "speaker", "kind", "preview")
     list_filter = ("kind", "sender_type", "room__kind")
     list_select_related = ("room", "sender")
-    ordering = ("-created_at", "-id")
+    ordering = ("-id",)  # UUIDv7: the newest first, by the index that is there anyway
     search_fields = ("content__icontains",)
     search_help_text = "Words (direct rooms are left out), or the id of a message, room or user."
     key_fields = ("pk", "room_id", "sender_id")

@@ -157,7 +157,7 @@ def _send_alone(command: SendCommand) -> Outcome:
 
 def _store(commands: Sequence[SendCommand]) -> list[Outcome]:
     if messages_postgres.applies(commands):
-        return messages_postgres.store(commands)
+        return _store_in_one_statement(commands)
     with atomic():
         outcomes, fresh = _sort_out(commands)
         if fresh:
@@ -165,6 +165,44 @@ def _store(commands: Sequence[SendCommand]) -> list[Outcome]:
         reach("before_commit")
     reach("after_commit_before_publish")
     return [outcomes[index] for index in range(len(commands))]
+
+
+def _store_in_one_statement(commands: Sequence[SendCommand]) -> list[Outcome]:
+    """PostgreSQL's short way; who is not stored by it is answered by the portable one."""
+    outcomes: dict[int, Outcome] = {}
+    if settings.MESSAGE_RATE_LIMIT:
+        _charge(commands, outcomes)
+    chosen: dict[tuple[UUID, UUID, str | int], tuple[int, SendCommand]] = {}
+    for index, command in enumerate(commands):
+        if index not in outcomes:
+            key = (command.room_id, command.actor.pk, command.client_id or index)
+            chosen.setdefault(key, (index, command))
+    if chosen:
+        for placed in messages_postgres.store(list(chosen.values())):
+            outcomes[placed.index] = SentMessage(placed.payload, duplicate=False)
+    left = [index for index in range(len(commands)) if index not in outcomes]
+    if left:
+        with atomic():
+            others, fresh = _sort_out([commands[index] for index in left])
+            if fresh:
+                _write(fresh, others)
+        for place, index in enumerate(left):
+            outcomes[index] = others[place]
+    return [outcomes[index] for index in range(len(commands))]
+
+
+def _charge(commands: Sequence[SendCommand], outcomes: dict[int, Outcome]) -> None:
+    """Take each sender's rate, but not for what is stored already: a resend is free."""
+    known = _known_messages(commands)
+    for index, command in enumerate(commands):
+        key = (command.room_id, command.actor.pk, command.client_id or "")
+        if command.charged or key in known:
+            continue
+        try:
+            limits.check_message(command.actor.public_id)
+            command.charged = True
+        except AppError as error:
+            outcomes[index] = error
 
 
 @dataclass(slots=True)

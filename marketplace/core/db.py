@@ -163,6 +163,35 @@ def transactional(function: Callable[P, T]) -> Callable[P, T]:
     return in_one_transaction
 
 
+def dedicate_connection() -> None:
+    """Say that this thread keeps one connection for one kind of statement, until it discards it."""
+    _state.dedicated = True
+
+
+def discard_connection() -> None:
+    """Really close this thread's connection, so that no pool hands it on as this thread left it."""
+    raw = connection.connection
+    if raw is not None and connection.vendor == "postgresql":
+        raw.close()
+    connection.close()
+
+
+def postgres_cursor() -> Any:
+    """A cursor with server-side parameters and prepared statements, for one measured statement.
+
+    On a dedicated connection plans are generic: the statement is planned once, not each time. The
+    connections of the pool keep custom plans, which lists need.
+    """
+    import psycopg
+
+    connection.ensure_connection()
+    raw = connection.connection
+    if getattr(_state, "dedicated", False) and getattr(_state, "generic", None) is not raw:
+        raw.execute("SET plan_cache_mode = force_generic_plan")
+        _state.generic = raw
+    return psycopg.Cursor(raw)
+
+
 def is_lost_race(error: BaseException) -> bool:
     """Whether repeating the same transaction can succeed."""
     seen: BaseException | None = error
@@ -195,12 +224,15 @@ def is_unreachable(error: BaseException) -> bool:
 __all__ = [
     "IntegrityError",
     "atomic",
+    "dedicate_connection",
+    "discard_connection",
     "has_transactions",
     "in_transaction",
     "is_lost_race",
     "is_mongodb",
     "is_unreachable",
     "on_commit",
+    "postgres_cursor",
     "run",
     "transactional",
 ]

@@ -43,7 +43,7 @@ class EventAdmin(HistoryAdmin):
 
     list_display = ("created_at", "topic", "seq", "name", "actor_id", "request_id")
     list_filter = ("name",)
-    ordering = ("-created_at", "-id")
+    ordering = ("-id",)  # UUIDv7: the newest first, by the index that is there anyway
     search_fields = ("topic__exact", "name__exact", "actor_id__exact", "request_id__exact")
     search_help_text = "A whole topic, event name, actor, request or id."
     key_fields = ("pk", "event_id")

@@ -46,6 +46,11 @@ def set_subscribed_names(source: SubscribedNames) -> None:
     _subscribed_names = source
 
 
+def is_subscribed(name: str) -> bool:
+    """Whether some subscriber of this system wants events of this name."""
+    return name in _subscribed_names()
+
+
 def open_topic(topic: str) -> TopicHead:
     """Make the head of a new topic, in the transaction that makes the thing it belongs to."""
     return TopicHead.objects.create(topic=topic, epoch=uuid7().hex)

@@ -10,8 +10,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import structlog
-from django.db import connection
 
+from marketplace.core.db import dedicate_connection, discard_connection
 from marketplace.core.errors import AppError, Unavailable
 from marketplace.events import live
 
@@ -64,6 +64,7 @@ class Batcher:
         self._batches.put(batch)
 
     def _write(self) -> None:
+        dedicate_connection()
         while (batch := self._batches.get()) is not None:
             with live.collected() as events:
                 outcomes = self._outcomes([command for command, _ in batch])
@@ -71,7 +72,7 @@ class Batcher:
                 self._loop.call_soon_threadsafe(self._finish, batch, outcomes, events)
             except RuntimeError:  # the loop has ended: nobody is left to be told
                 break
-        connection.close()
+        discard_connection()
 
     def _outcomes(self, commands: list[Any]) -> list[Any]:
         try:
@@ -83,7 +84,7 @@ class Batcher:
             outcomes = [AppError()] * len(commands)
         if any(isinstance(outcome, AppError) and outcome.status >= 500 for outcome in outcomes):
             # This thread keeps its connection from batch to batch; a broken one must not stay.
-            connection.close()
+            discard_connection()
         return outcomes
 
     def _finish(
