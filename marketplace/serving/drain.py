@@ -29,7 +29,7 @@ class Part(Protocol):
     def start(self) -> None:
         """Begin; returns at once."""
 
-    def stop(self, timeout: float) -> None:
+    def stop(self, timeout: float) -> object:
         """End within `timeout` seconds: what was begun is finished or handed back."""
 
 
