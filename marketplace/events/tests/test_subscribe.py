@@ -5,8 +5,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from marketplace.core import jobs
 from marketplace.core.clock import now
 from marketplace.core.db import atomic
+from marketplace.core.errors import Unavailable
 from marketplace.events import positions, subscribe
 from marketplace.events.models import AuditEntry, Event, Position, TopicHead
 from marketplace.events.positions import retry_parked
@@ -336,11 +338,7 @@ class TestFailures:
         assert tries == [0, 1, 3, 7, 15]
         assert sound.effects() == [1]
 
-    def test_of_a_busy_database_park_nobody(
-        self, clock: Clock, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        from marketplace.core.errors import Unavailable
-
+    def test_of_a_busy_database_park_nobody(self, clock: Clock) -> None:
         ledger = Ledger()
         open_topics(ROOM)
         happen(ROOM)
@@ -386,6 +384,8 @@ class TestLease:
         TopicHead.objects.update(leased_until=clock.time + subscribe.LEASE)
 
         assert run_subscribers() == 0
+        # Nor by one that had seen the topic free a moment before.
+        assert subscribe._visit(ROOM, subscribe._introduce()) == 0
         clock.forward(59.999)
         assert run_subscribers() == 0
         clock.forward(0.001)
@@ -482,6 +482,30 @@ class TestWriterAndRunner:
 
         assert ledger.effects() == list(range(1, 41))
         assert not pending()
+
+
+class TestRunnerWaker:
+    @pytest.fixture
+    def woken(self, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+        names: list[str] = []
+        monkeypatch.setattr(jobs, "wake", names.append)
+        return names
+
+    def test_wakes_the_runner_after_a_commit_that_left_work(self, woken: list[str]) -> None:
+        Ledger()
+        open_topics(ROOM)
+
+        happen(ROOM)
+
+        assert woken == ["run_subscribers"]
+
+    def test_lets_it_sleep_where_nobody_wants_the_event(self, woken: list[str]) -> None:
+        Ledger()
+        open_topics(ROOM)
+
+        happen(ROOM, name="thing.ignored")
+
+        assert woken == []
 
 
 class TestHeadInOneTransaction:
