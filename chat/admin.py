@@ -10,11 +10,10 @@ from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html
-from unfold.decorators import display
 
 from chat.enums import RoomKind
 from chat.models import Member, Message, Room
-from marketplace.core.admin import HistoryAdmin, read_uuid
+from marketplace.core.admin import HistoryAdmin, column, read_uuid
 
 HIDDEN = "(hidden: direct room)"
 PREVIEW_CHARACTERS = 80
@@ -58,17 +57,17 @@ class RoomAdmin(HistoryAdmin):
     )
     readonly_fields = fields
 
-    @display(description="Room", ordering="title")
+    @column("Room", ordering="title")
     def name(self, room: Room) -> str:
         """Its title, or its id."""
         return room.title or str(room.id)
 
-    @display(description="Kind", ordering="kind", label=KIND_COLOURS)
+    @column("Kind", ordering="kind", colours=KIND_COLOURS)
     def kind_label(self, room: Room) -> str:
         """The kind, in its colour."""
         return room.kind
 
-    @display(description="Look at")
+    @column("Look at")
     def links(self, room: Room) -> str:
         """The ways to its members, messages and events."""
         return format_html(
@@ -127,18 +126,18 @@ class MessageAdmin(HistoryAdmin):
     )
     readonly_fields = fields
 
-    @display(description="From", ordering="sender")
+    @column("From", ordering="sender")
     def speaker(self, message: Message) -> str:
         """The person, the assistant or the system."""
         return str(message.sender) if message.sender else message.sender_type
 
-    @display(description="Text")
+    @column("Text")
     def preview(self, message: Message) -> str:
         """The beginning of the text."""
         text = self.text(message)
         return text if len(text) <= PREVIEW_CHARACTERS else f"{text[:PREVIEW_CHARACTERS]}…"
 
-    @display(description="Text")
+    @column("Text")
     def text(self, message: Message) -> str:
         """The text, unless it was deleted or is none of the staff's business."""
         if not may_be_read(message.room):

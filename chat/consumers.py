@@ -226,8 +226,9 @@ class UserConsumer(TopicConsumer):
     @classmethod
     def join(cls, actor: User | None, ref: TopicRef, *, with_history: bool) -> Joined:
         """The unread counts of this moment."""
+        if actor is None:
+            raise Unauthorized
         cls.authorise(actor, ref.id, "join")
-        assert actor is not None
         rooms = selectors.unread_counts(user=actor)
         total = sum(rooms.values())
         state = {"unread_count": total, "total_unread": total, "rooms": rooms}

@@ -1,6 +1,6 @@
 """Rooms, who is in them, and what was said.
 
-Unread counts are differences of ordinals (`Room.last_number` − `Member.read_number`), so a message
+Unread counts are differences of ordinals (`Room.last_number` - `Member.read_number`), so a message
 writes no row of any other member, however large the room.
 """
 
@@ -50,9 +50,7 @@ class Member(BaseModel):
     """One person in one room."""
 
     # Its own index would repeat the beginning of the unique one.
-    room = models.ForeignKey(
-        Room, on_delete=models.CASCADE, related_name="members", db_index=False
-    )
+    room = models.ForeignKey(Room, on_delete=models.CASCADE, related_name="members", db_index=False)
     user = models.ForeignKey(
         settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="memberships"
     )

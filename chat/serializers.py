@@ -59,7 +59,7 @@ class SendMessageInput(InputSerializer):
     mentions = serializers.ListField(
         child=serializers.CharField(max_length=128), required=False, max_length=MENTIONS
     )
-    data = serializers.DictField(required=False, allow_null=True)
+    data = serializers.DictField(required=False, allow_null=True)  # type: ignore[assignment]  # a field of that name, as DRF allows
 
 
 def read_send_message(payload: dict[str, Any]) -> SendCommand:
@@ -201,7 +201,7 @@ class MessageOutput(serializers.Serializer[Any]):
     content = serializers.CharField(allow_blank=True)
     mentions = serializers.ListField(child=serializers.CharField())
     attachments = serializers.ListField(child=serializers.DictField())
-    data = serializers.DictField(allow_null=True)
+    data = serializers.DictField(allow_null=True)  # type: ignore[assignment]  # a field of that name, as DRF allows
     reply_to_id = serializers.UUIDField(allow_null=True)
     reactions = serializers.DictField()
     edited_at = serializers.DateTimeField(allow_null=True)
@@ -220,7 +220,7 @@ class RoomOutput(serializers.Serializer[Any]):
     is_public = serializers.BooleanField()
     subject_type = serializers.CharField(allow_null=True)
     subject_id = serializers.CharField(allow_null=True)
-    data = serializers.DictField()
+    data = serializers.DictField()  # type: ignore[assignment]  # a field of that name, as DRF allows
     owner_id = serializers.CharField(allow_null=True)
     member_count = serializers.IntegerField()
     members = MemberOutput(many=True)

@@ -9,17 +9,17 @@ from django.core.asgi import get_asgi_application
 
 django_application = get_asgi_application()  # before anything imports models
 
-from channels.routing import ProtocolTypeRouter, URLRouter
-from django.urls import path, re_path
+from channels.routing import ProtocolTypeRouter, URLRouter  # noqa: E402  # the application first
+from django.urls import path, re_path  # noqa: E402  # the application first
 
-from accounts.asgi import JWTAuthMiddleware, OriginMiddleware
-from marketplace.realtime.phoenix import PhoenixConsumer
-from marketplace.realtime.plain import PlainConsumer
+from accounts.asgi import JWTAuthMiddleware, OriginMiddleware  # noqa: E402  # the application first
+from marketplace.realtime.phoenix import PhoenixConsumer  # noqa: E402  # the application first
+from marketplace.realtime.plain import PlainConsumer  # noqa: E402  # the application first
 
 ONE_TOPIC_KINDS = {"chat/rooms": "room", "rooms": "room"}
 
 
-async def refuse(scope: dict[str, Any], receive: Any, send: Any) -> None:
+async def refuse(scope: dict[str, Any], receive: Any, send: Any) -> Any:
     """An unknown WebSocket path: closed before it is accepted, which clients see as HTTP 403."""
     await receive()
     await send({"type": "websocket.close"})
@@ -34,8 +34,9 @@ async def lifespan(scope: dict[str, Any], receive: Any, send: Any) -> None:
             return
 
 
-plain = OriginMiddleware(JWTAuthMiddleware(PlainConsumer.as_asgi()))
-phoenix = OriginMiddleware(JWTAuthMiddleware(PhoenixConsumer.as_asgi()))
+# Django types routes for HTTP views; Channels routes any ASGI application.
+plain: Any = OriginMiddleware(JWTAuthMiddleware(PlainConsumer.as_asgi()))
+phoenix: Any = OriginMiddleware(JWTAuthMiddleware(PhoenixConsumer.as_asgi()))
 
 application = ProtocolTypeRouter(
     {

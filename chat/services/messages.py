@@ -287,7 +287,8 @@ def _refusal(command: SendCommand, member: Member) -> AppError | None:
 
 
 def _check_reply(command: SendCommand) -> None:
-    if not Message.objects.filter(room_id=command.room_id, id=command.reply_to_id).exists():
+    wanted = Message.objects.filter(room_id=command.room_id)
+    if command.reply_to_id is not None and not wanted.filter(id=command.reply_to_id).exists():
         raise MessageNotFound("There is no such message to reply to.")
 
 

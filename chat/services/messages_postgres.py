@@ -1,8 +1,8 @@
 """PostgreSQL's twin of `messages._store`: a whole batch in one statement, one round trip.
 
-Measured, not assumed: benchmarks/RESULTS.md has the figures of both ways. The rules are the same and
-the same tests run on both: who is no member or resends gets no row here and is answered by the
-portable way, which knows why.
+Measured, not assumed: benchmarks/RESULTS.md has the figures of both ways. The rules are the same
+and the same tests run on both: who is no member or resends gets no row here and is answered by
+the portable way, which knows why.
 """
 
 from collections.abc import Sequence

@@ -63,7 +63,7 @@ def _the_other_person(*, actor: User, member_ids: list[str]) -> User:
 def open_direct_room(
     *, actor: User, other: User, subject_type: str = "", subject_id: str = ""
 ) -> tuple[Room, bool]:
-    """The one room of these two about this subject, made if there is none; and whether it is new."""
+    """The one room of these two about this subject, made if there is none; whether it is new."""
     pair = ":".join(sorted([str(actor.id), str(other.id)]))
     room = Room(
         kind=RoomKind.DIRECT,

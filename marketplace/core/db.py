@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar, cast
 
 from django.db import DatabaseError, IntegrityError, InterfaceError, OperationalError, connection
 from django.db import transaction as django_transaction
@@ -43,7 +43,8 @@ def has_transactions() -> bool:
         return True
     key = str(connection.settings_dict["HOST"])
     if key not in _mongo_transactions:
-        hello = connection.database.client.admin.command("hello")
+        # The backend's own attribute: the PyMongo database behind the connection.
+        hello = cast(Any, connection).database.client.admin.command("hello")
         _mongo_transactions[key] = "setName" in hello or hello.get("msg") == "isdbgrid"
     return _mongo_transactions[key]
 
@@ -70,7 +71,7 @@ def atomic() -> Iterator[None]:
 
 def _transaction(*, outermost: bool) -> AbstractContextManager[Any]:
     if not is_mongodb():
-        # The outermost of ours may still stand inside a test's transaction: there it is a savepoint.
+        # The outermost of ours may still stand inside a test's transaction, as a savepoint.
         return django_transaction.atomic(savepoint=outermost)
     if not has_transactions():
         return _collected_on_commit(outermost=outermost)
@@ -91,11 +92,11 @@ def _mongo_transaction(*, outermost: bool) -> Iterator[None]:
             yield
     except PyMongoError as error:
         # The backend leaves a dead session behind: the next block of this thread needs a new one.
-        connection.close_pool()
+        cast(Any, connection).close_pool()
         raise OperationalError(str(error)) from error
     except DatabaseError as error:
         if isinstance(error.__cause__, PyMongoError) and not isinstance(error, IntegrityError):
-            connection.close_pool()
+            cast(Any, connection).close_pool()
         raise
 
 
@@ -127,7 +128,7 @@ def on_commit(callback: Callable[[], Any]) -> None:
 
 
 def run(function: Callable[[], T], *, limit_s: float = RETRY_LIMIT_S) -> T:
-    """Call `function` and repeat it whole while its transaction loses a race, for `limit_s` seconds.
+    """Call `function`; repeat it whole while its transaction loses a race, for `limit_s` seconds.
 
     Lost races: a busy SQLite, PostgreSQL 40001 and 40P01, MongoDB's transient transaction errors.
     Inside a transaction it calls once: only the outermost block can be repeated.
@@ -145,7 +146,7 @@ def run(function: Callable[[], T], *, limit_s: float = RETRY_LIMIT_S) -> T:
                 raise
             if time.monotonic() + delay > deadline:
                 raise Unavailable from error
-            time.sleep(delay * (0.5 + random.random()))
+            time.sleep(delay * (0.5 + random.random()))  # noqa: S311  # jitter, no secret
             delay = min(delay * 2, 0.25)
 
 

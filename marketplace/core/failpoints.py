@@ -1,6 +1,6 @@
-"""Places where a fault test makes the process die, sleep or fail: `FAILPOINT=<name>:<kill|sleep|raise>[:nth]`.
+"""Places where a fault test makes the process die, sleep or fail.
 
-Production settings refuse the variable.
+`FAILPOINT=<name>:<kill|sleep|raise>[:nth]`; production settings refuse the variable.
 """
 
 import os

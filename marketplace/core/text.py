@@ -6,7 +6,7 @@ from marketplace.core.errors import ValidationFailed
 
 
 def clean_text(text: str, *, field: str) -> str:
-    """The text in NFC. Raises ValidationFailed for NUL and lone surrogates, which no store takes."""
+    """The text in NFC. Raises ValidationFailed for NUL and lone surrogates: no store takes them."""
     if text.isascii():
         if "\x00" in text:
             raise ValidationFailed.for_fields({field: ["Null characters are not allowed."]})

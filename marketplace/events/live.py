@@ -1,4 +1,4 @@
-"""What happens right after a commit: facts and hints are handed to those who listen in this process.
+"""What happens right after a commit: facts and hints go to those who listen in this process.
 
 Realtime lies above the layers that speak here, so it registers its listener; nobody here imports
 it. A listener must not fail the caller: the log is the truth, a push is a hint.
@@ -124,7 +124,7 @@ def publish_revocation(*, session_ids: Collection[UUID]) -> None:
 
 
 def publish_removal(*, topic: str, user_id: str, reason: str) -> None:
-    """Take this user's connections out of the topic; call it after the commit that took the right."""
+    """Take this user's connections out of the topic, after the commit that took the right."""
     _publish_control(Control(kind="removed", topic=topic, user_id=user_id, reason=reason))
 
 

@@ -26,7 +26,7 @@ Service = Callable[[Sequence[Any]], list[Any]]
 
 
 class Batcher:
-    """Collects commands of all connections for one service and hands them over, a batch at a time."""
+    """Collects the commands of all connections for one service, a batch at a time."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, service: Service, deliver: Deliver) -> None:
         self._loop = loop

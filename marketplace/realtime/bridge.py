@@ -1,4 +1,4 @@
-"""The way to the sockets of other processes: one channel-layer channel per process, one group per topic.
+"""The way to other processes: one channel-layer channel per process, one group per topic.
 
 What arrives is a hint: order and completeness come from the hub and the log. Without Redis there is
 no other process and nothing here does anything.
@@ -43,6 +43,7 @@ class Bridge:
         self.is_shared = bool(settings.REDIS_URL)
         self._layer: Any = None
         self._channel = ""
+        self._ready = asyncio.Event()
         self._joining: dict[str, asyncio.Task[None]] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
         self._redis: Any = None
@@ -78,14 +79,16 @@ class Bridge:
             self._spawn(self._guarded(self._discard(topic)))
 
     async def subscribed(self, topic: str) -> None:
-        """Return when the group is joined: only then may the head be read. A dead Redis is no reason to wait."""
+        """Return when the group is joined: only then may the head be read.
+
+        A dead Redis is no reason to wait for long.
+        """
         task = self._joining.get(topic)
         if task is not None:
             await asyncio.wait({task}, timeout=2)
 
     async def _join(self, topic: str) -> None:
-        while not self._channel:
-            await asyncio.sleep(0.01)
+        await self._ready.wait()
         await self._guarded(self._layer.group_add(group_of(topic), self._channel))
 
     async def _discard(self, topic: str) -> None:
@@ -93,7 +96,7 @@ class Bridge:
             await self._layer.group_discard(group_of(topic), self._channel)
 
     async def join_all_again(self) -> None:
-        """Join every group again: after a fault, and every six hours, since memberships end silently."""
+        """Join every group again: after a fault, and every six hours: memberships end silently."""
         await self._guarded(self._layer.group_add(CONTROL_GROUP, self._channel))
         for topic in list(self._runtime.hub.topics):
             await self._guarded(self._layer.group_add(group_of(topic), self._channel))
@@ -133,13 +136,13 @@ class Bridge:
     def send_from_elsewhere(
         *, events: list[LiveEvent] | None = None, control: Control | None = None
     ) -> None:
-        """From a process without a loop of ours, as a worker or a command: rare, so a loop per call."""
+        """From a process without a loop of ours, as a worker: rare, so a loop per call will do."""
         layer = get_channel_layer()
         if not settings.REDIS_URL or layer is None:
             return
-        messages: list[tuple[str, str, Any]] = []
-        for event in events or []:
-            messages.append((group_of(event.topic), "events", [_pack(event)]))
+        messages: list[tuple[str, str, Any]] = [
+            (group_of(event.topic), "events", [_pack(event)]) for event in events or []
+        ]
         if control is not None:
             content = [
                 control.kind, control.topic, control.user_id, control.reason, control.session_ids
@@ -158,6 +161,7 @@ class Bridge:
             try:
                 if not self._channel:
                     self._channel = await self._layer.new_channel()
+                    self._ready.set()
                 if failed:
                     await self.join_all_again()
                     for topic in list(self._runtime.hub.topics):
@@ -166,7 +170,7 @@ class Bridge:
                 message = await self._layer.receive(self._channel)
             except asyncio.CancelledError:
                 raise
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001  # whatever Redis does, the hub lives on
                 logger.warning("channel_layer_failed", reason=type(error).__name__)
                 failed = True
                 await asyncio.sleep(RETRY_S)
@@ -183,8 +187,8 @@ class Bridge:
             elif kind == "signal":
                 self._runtime.hub.deliver_signal(Signal(*content))
             elif kind == "control":
-                *plain, session_ids = content
-                self._runtime.obey(Control(*plain, session_ids=tuple(session_ids)))
+                order, topic, user_id, reason, ended = content
+                self._runtime.obey(Control(order, topic, user_id, reason, tuple(ended)))
             elif kind == "changed":
                 self._runtime.note_changed(content)
             elif kind == "arrival":
@@ -200,7 +204,7 @@ class Bridge:
         """The entries of all processes; nothing where Redis does not answer."""
         try:
             return list(await self._redis.hvals(_presence_key(topic)))
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  # presence is a hint
             logger.warning("presence_read_failed", reason=type(error).__name__)
             return []
 
@@ -228,7 +232,7 @@ class Bridge:
         """A dead Redis must not fail what was committed."""
         try:
             await awaitable
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  # a push is a hint, the log is the truth
             logger.warning("channel_layer_failed", reason=type(error).__name__)
 
     def _spawn(self, coroutine: Any) -> "asyncio.Task[None]":

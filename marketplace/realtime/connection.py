@@ -25,7 +25,7 @@ logger = structlog.get_logger(__name__)
 
 
 class ConnectionConsumer(AsyncConsumer):
-    """One WebSocket connection. `scope["claims"]` was set by JWTAuthMiddleware, None = anonymous."""
+    """One WebSocket connection; `scope["claims"]` by JWTAuthMiddleware, None = anonymous."""
 
     channel_layer_alias: ClassVar[None] = None
 

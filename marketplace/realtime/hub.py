@@ -1,8 +1,8 @@
 """The hub: one per process. Topic → local sockets; order, encode once, write.
 
-Events of a topic leave in seq order, whatever order commits are heard of: an early one waits 50 ms,
-then the gap is read from the log. A lane is all sockets that speak of one topic in one way: an event
-is encoded once per lane, and the events of one commit leave as one write per socket.
+Events of a topic leave in seq order, whatever order commits are heard of: an early one waits
+50 ms, then the gap is read from the log. A lane is all sockets that speak of one topic in one way:
+an event is encoded once per lane, and the events of one commit leave as one write per socket.
 """
 
 import asyncio
@@ -122,10 +122,11 @@ class LocalTopic:
         return due
 
     def _take_early(self, due: list[LiveEvent]) -> None:
-        assert self.next_seq is not None
-        while (event := self.early.pop(self.next_seq, None)) is not None:
+        following = self.next_seq or 0
+        while (event := self.early.pop(following, None)) is not None:
             due.append(event)
-            self.next_seq += 1
+            following += 1
+        self.next_seq = following
 
     def start_at(self, latest_seq: int) -> list[LiveEvent]:
         """Set where the topic goes on, once; gives what has waited for it."""
@@ -160,7 +161,7 @@ class Hub:
     def watch_topics(
         self, *, on_first: Callable[[str], None], on_last: Callable[[str], None]
     ) -> None:
-        """Tell the bridge to other processes when a topic gets its first and loses its last member."""
+        """Tell the bridge when a topic gets its first member and loses its last."""
         self._on_first, self._on_last = on_first, on_last
 
     # -- membership ------------------------------------------------------------------------------
@@ -270,7 +271,7 @@ class Hub:
             self._settle(local)
 
     def _settle(self, local: LocalTopic) -> None:
-        """Who has caught up with the hub joins his lane and is sent the shared bytes from now on."""
+        """Who has caught up with the hub joins his lane and gets the shared bytes from now on."""
         for membership in tuple(local.catching_up):
             if (
                 membership.held is None

@@ -1,4 +1,4 @@
-"""What a join or a sync reads from the database: rights, the state of the topic, what was missed."""
+"""What a join or a sync reads from the database: rights, the topic's state, what was missed."""
 
 from dataclasses import dataclass, field
 from typing import Any

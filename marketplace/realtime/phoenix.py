@@ -64,7 +64,7 @@ class PhoenixWire:
         params = payload if isinstance(payload, dict) else {}
         token = params.get("token")
         # v1 sends no join_ref: there the ref of the join is the name of the channel.
-        where = where._replace(join_ref=where.join_ref or where.ref)
+        where = Ref(where.topic, where.ref, where.join_ref or where.ref)
         try:
             since, epoch = since_of(params)
         except AppError as error:
@@ -82,11 +82,11 @@ class PhoenixWire:
     def _push(self, session: Session, where: Ref, event: str, payload: Any) -> Any:
         membership = session.memberships.get(where.topic)
         if membership is None:
-            session.reply_error(where._replace(join_ref=None), UnmatchedTopic(), None, "")
+            session.reply_error(Ref(where.topic, where.ref), UnmatchedTopic(), None, "")
             return None
         if self._is_stale(membership, where):
             return None
-        where = where._replace(join_ref=membership.join_ref)
+        where = Ref(where.topic, where.ref, membership.join_ref)
         if payload is None:
             payload = {}
         if not isinstance(payload, dict):

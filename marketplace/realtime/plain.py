@@ -158,7 +158,7 @@ class PlainWire:
 
 
 class _NoRef:
-    """Stands for "a reply is due, and it has no ref": the join that a one-topic URL makes itself."""
+    """Stands for "a reply is due and has no ref": the join that a one-topic URL makes itself."""
 
 
 FIXED_REF = _NoRef()
@@ -179,8 +179,8 @@ class FixedWire(PlainWire):
                 return
             if frame.get("type") in ("join", "leave"):
                 ref = Ref(self.topic_of(session, frame), frame.get("ref"))
-                error = Invalid("The topic of this address is fixed.")
-                session.reply_error(ref, error, None, "")
+                refusal = Invalid("The topic of this address is fixed.")
+                session.reply_error(ref, refusal, None, "")
                 return
         super().receive(session, data)
 

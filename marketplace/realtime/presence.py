@@ -57,8 +57,10 @@ class Presence:
     async def enter(self, membership: "Membership") -> None:
         """The connection is on the topic; others hear of it if the person was not there before."""
         topic, session = membership.ref.topic, membership.session
-        assert session.user is not None
-        entry = Entry(session.user.public_id, session.user.username, session.key, _online_at())
+        user = session.user
+        if user is None:
+            return
+        entry = Entry(user.public_id, user.username, session.key, _online_at())
         if self._runtime.bridge.is_shared and topic not in self._topics:
             for packed in await self._runtime.bridge.stored_presence(topic):
                 self._add(topic, Entry.unpack(packed))
@@ -69,10 +71,10 @@ class Presence:
     def leave(self, membership: "Membership") -> None:
         """The connection has left the topic; others hear of it if it was the person's last."""
         topic, session = membership.ref.topic, membership.session
-        assert session.user_id is not None
         membership.presence = False
-        self._departed(topic, session.user_id, session.key)
-        self._runtime.bridge.unshare_presence(topic, session.user_id, session.key)
+        user_id = session.user_id or ""
+        self._departed(topic, user_id, session.key)
+        self._runtime.bridge.unshare_presence(topic, user_id, session.key)
         if topic not in self._runtime.hub.topics:
             self._topics.pop(topic, None)
 
@@ -83,8 +85,8 @@ class Presence:
         own = people.get(session.user_id or "", {}).get(session.key)
         if own is None:
             return
-        session._push(membership, "user_joined", _arrival(topic, own))
-        session._push(membership, "presence_state", {u: _metas(m) for u, m in people.items()})
+        session.push(membership, "user_joined", _arrival(topic, own))
+        session.push(membership, "presence_state", {u: _metas(m) for u, m in people.items()})
 
     def online(self, topic: str) -> list[str]:
         """Public ids of the people who are on the topic, on whatever process."""

@@ -53,7 +53,7 @@ _change_listeners: list[Ticker] = []
 
 
 def on_changed_rooms(listener: Ticker) -> None:
-    """Have `listener(runtime, topics)` called once a second with the topics in which events came."""
+    """Have `listener(runtime, topics)` called once a second with the topics that had events."""
     if listener not in _change_listeners:
         _change_listeners.append(listener)
 
@@ -307,7 +307,7 @@ class Runtime:
         latest = 0 if local is None or local.next_seq is None else local.next_seq - 1
         membership.paging_until = 0.0
         membership.last = max(membership.last, latest)
-        session._push(membership, "reset", {"reason": "paging", "latest_seq": membership.last})
+        session.push(membership, "reset", {"reason": "paging", "latest_seq": membership.last})
         self.hub.release(membership, latest_seq=membership.last)
 
     def _send_heartbeat(self, session: Session) -> None:

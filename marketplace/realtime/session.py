@@ -99,7 +99,8 @@ class Session:
     """One live connection of any protocol."""
 
     __slots__ = (
-        "address", "auth_session_id", "buckets", "closed", "connected_at", "expires_at", "expiry_told",
+        "address", "auth_session_id", "buckets", "closed", "connected_at", "expires_at",
+        "expiry_told",
         "frames", "inbox", "key", "memberships", "out", "outstanding", "pending", "runtime",
         "settled", "strikes", "user", "user_id", "wire", "worker",
     )  # fmt: skip
@@ -296,7 +297,7 @@ class Session:
             return
         self._answer(membership, ref, answer)
         for name, payload in answer.history:
-            self._push(membership, name, payload)
+            self.push(membership, name, payload)
         if topic.consumer.shows_presence and self.user is not None:
             self.runtime.presence.welcome(membership)
         self.runtime.hub.release(membership, latest_seq=answer.latest_seq)
@@ -359,7 +360,8 @@ class Session:
         if membership.presence:
             self.runtime.presence.leave(membership)
 
-    def _push(self, membership: Membership, name: str, payload: dict[str, Any]) -> None:
+    def push(self, membership: Membership, name: str, payload: dict[str, Any]) -> None:
+        """Tell this one member something on his topic."""
         text = self.wire.push(membership, name, payload)
         if text is not None:
             self.send([text])
@@ -369,7 +371,7 @@ class Session:
     def command(
         self, membership: Membership, name: str, payload: dict[str, Any], ref: Ref
     ) -> Awaitable[None] | None:
-        """Run one command of the topic's consumer and reply; a coroutine where it must be awaited."""
+        """Run one command of the consumer and reply; a coroutine where it must be awaited."""
         topic = membership.ref
         asked = new_request_id()
         if name == "sync":
@@ -393,7 +395,9 @@ class Session:
         return self._run(membership, row, call, ref)
 
     def _submit(self, consumer: type[TopicConsumer], row: CommandRow, call: Call, ref: Ref) -> None:
-        assert row.batch is not None
+        service = row.batch
+        if service is None:
+            return
         try:
             command = getattr(consumer, row.method)(call)
         except AppError as error:
@@ -411,7 +415,7 @@ class Session:
             elif row.answer is not None:
                 self.reply_later(ref, row.answer(outcome, call.ref.voice))
 
-        self.runtime.batcher(row.batch).submit(command, done)
+        self.runtime.batcher(service).submit(command, done)
 
     def _run_inline(
         self, consumer: type[TopicConsumer], row: CommandRow, call: Call, ref: Ref
@@ -436,7 +440,7 @@ class Session:
             self.reply_ok(ref, response)
 
     async def until_settled(self) -> None:
-        """Wait until what this client sent before is stored, so that its commands keep their order."""
+        """Wait until what this client sent before is stored: its commands keep their order."""
         if self.outstanding:
             if self.settled is None:
                 self.settled = self.runtime.loop.create_future()

@@ -172,13 +172,15 @@ async def stream(
     runtime.hub.subscribe(membership)
     try:
         await runtime.bridge.subscribed(ref.topic)
-        yield f"retry: {random.randint(*RETRY_MS)}\n\n".encode()
+        # Spread, so that the readers of a server that ends do not all come back at once.
+        retry_ms = random.randint(*RETRY_MS)  # noqa: S311  # not a secret
+        yield f"retry: {retry_ms}\n\n".encode()
         async for text in _past(runtime, membership, since, epoch):
             yield text
         quiet = 0.0
-        while (text := await out.next(COMMENT_S)) is not None:
-            if text:
-                yield text
+        while (written := await out.next(COMMENT_S)) is not None:
+            if written:
+                yield written
                 continue
             quiet += COMMENT_S
             yield b": still here\n\n"

@@ -7,7 +7,7 @@ documentation, AsyncAPI and the adapters of source systems are made from the sam
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache, lru_cache
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.conf import settings
@@ -31,7 +31,7 @@ def as_recorded(payload: dict[str, Any]) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class Spoken:
-    """An event in one way of speaking: the names that go out, one after the other, and the shape."""
+    """An event in one way of speaking: its names, sent one after the other, and the shape."""
 
     names: tuple[str, ...]
     shape: Shape = as_recorded
@@ -202,17 +202,25 @@ def parse_topic(text: str, *, dialect: str, own: str | None) -> TopicRef | None:
     return None
 
 
-@cache
+_event_rows: dict[type[TopicConsumer], dict[str, EventRow]] = {}
+_command_rows: dict[tuple[type[TopicConsumer], str], dict[str, CommandRow]] = {}
+
+
 def event_rows(consumer: type[TopicConsumer]) -> dict[str, EventRow]:
     """Log name → row."""
-    return {row.log_name: row for row in consumer.events}
+    rows = _event_rows.get(consumer)
+    if rows is None:
+        rows = _event_rows[consumer] = {row.log_name: row for row in consumer.events}
+    return rows
 
 
-@cache
 def command_rows(consumer: type[TopicConsumer], voice: str) -> dict[str, CommandRow]:
     """Every accepted name of a command in this voice → row."""
-    rows: dict[str, CommandRow] = {}
-    for row in consumer.commands:
-        for name in (row.name, *row.aliases, *row.voices.get(voice, ())):
-            rows[name] = row
+    rows = _command_rows.get((consumer, voice))
+    if rows is None:
+        rows = _command_rows[consumer, voice] = {
+            name: row
+            for row in consumer.commands
+            for name in (row.name, *row.aliases, *row.voices.get(voice, ()))
+        }
     return rows

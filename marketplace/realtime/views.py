@@ -1,6 +1,6 @@
 """The log over HTTP: a page of a topic's events as JSON, or the live stream."""
 
-from typing import Any
+from typing import Any, cast
 
 from asgiref.sync import sync_to_async
 from django.http import HttpRequest, HttpResponseBase, StreamingHttpResponse
@@ -77,8 +77,7 @@ class TopicEventsView(ApiView):
     )  # fmt: skip
     def get(self, request: Request, topic: str) -> Response:
         """A page of the log."""
-        assert isinstance(request.user, User)
-        ref = topic_to_read(topic, user=request.user)
+        ref = topic_to_read(topic, user=cast(User, request.user))
         bounds = self.read_query(FeedBounds)
         limit = page_limit(request.query_params, default=LARGEST_PAGE, maximum=LARGEST_PAGE)
         after = bounds.get("after")
@@ -89,7 +88,7 @@ class TopicEventsView(ApiView):
 
 
 def topic_to_read(text: str, *, user: User) -> TopicRef:
-    """The topic of this name, if the user may hear it. Raises NotFound, or what its consumer says."""
+    """The topic of this name, if the user may hear it. Raises NotFound, or its consumer's word."""
     ref = parse_topic(text, dialect="feed", own=user.public_id)
     if ref is None:
         raise NotFound("There is no such topic.")

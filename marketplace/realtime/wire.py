@@ -1,6 +1,6 @@
 """What a frame adapter is: bytes to calls, and back. It knows no event of any domain."""
 
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from marketplace.core.errors import AppError
@@ -20,10 +20,10 @@ class Ref(NamedTuple):
 class Wire(Protocol):
     """One protocol version. All methods are pure but for `receive`, which calls the session."""
 
-    name: str
-    dialect: str
+    name: ClassVar[str]
+    dialect: ClassVar[str]
     # Whether durable events go out by their log names, with canonical payloads.
-    speaks_log: bool
+    speaks_log: ClassVar[bool]
 
     def receive(self, session: "Session", data: str | bytes) -> None:
         """Understand one frame and call the session."""
