@@ -28,7 +28,7 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 PHOENIX_SUBPROTOCOL = "phoenix"
-PHOENIX_TOKEN_PREFIX = "base64url.bearer.phx."
+TOKEN_SUBPROTOCOL = "base64url.bearer.phx."  # noqa: S105  # what stands before a token
 
 
 class JWTAuthMiddleware:
@@ -42,6 +42,7 @@ class JWTAuthMiddleware:
         self.application = application
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Run the application, or refuse."""
         token = find_token(scope)
         try:
             claims = tokens.read_access(token) if token else None
@@ -68,6 +69,7 @@ class OriginMiddleware:
         self.application = application
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Run the application, or refuse."""
         if not _may_enter(scope):
             logger.info("socket_refused", reason="origin", path=scope.get("path"))
             await refuse(scope, receive, send)
@@ -95,15 +97,17 @@ def _offered_tokens(scope: Scope) -> Iterator[str | None]:
     yield bearer_token(header(scope, b"authorization") or "")
     yield without_bearer(header(scope, b"x-phoenix-authtoken") or "")
     for subprotocol in scope.get("subprotocols", ()):
-        if subprotocol.startswith(PHOENIX_TOKEN_PREFIX):
-            yield _decoded(subprotocol.removeprefix(PHOENIX_TOKEN_PREFIX))
+        if subprotocol.startswith(TOKEN_SUBPROTOCOL):
+            yield _decoded(subprotocol.removeprefix(TOKEN_SUBPROTOCOL))
 
 
 def _decoded(text: str) -> str:
     """Base64 in either alphabet, without padding. What cannot be read is a bad token, not none."""
     standard = text.replace("-", "+").replace("_", "/")
     try:
-        return base64.b64decode(standard + "=" * (-len(standard) % 4), validate=True).decode("ascii")
+        return base64.b64decode(standard + "=" * (-len(standard) % 4), validate=True).decode(
+            "ascii"
+        )
     except (binascii.Error, ValueError):
         return "unreadable"
 

@@ -39,7 +39,7 @@ class EndReason(models.TextChoices):
 
     LOGOUT = "logout"
     LOGOUT_ALL = "logout_all"
-    PASSWORD_CHANGED = "password_changed"
+    PASSWORD_CHANGED = "password_changed"  # noqa: S105  # a reason, no secret
     DEACTIVATED = "deactivated"
     ROLE_CHANGED = "role_changed"
     REFRESH_REUSED = "refresh_reused"

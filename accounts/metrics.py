@@ -9,7 +9,7 @@ CODES_REQUESTED = Counter(
 )
 CODES_CHECKED = Counter(
     "marketplace_otp_checks",
-    "Checks of one-time codes, by outcome: right, wrong, locked, refused. A rise of `wrong` without "
-    "`right` is somebody guessing; few `right` for many requests is somebody pumping SMS.",
+    "Checks of one-time codes, by outcome: right, wrong, locked, refused. A rise of `wrong` "
+    "without `right` is somebody guessing; few `right` for many requests is somebody pumping SMS.",
     ["outcome"],
 )

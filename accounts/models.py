@@ -1,5 +1,7 @@
 """People and the ways in which they prove who they are."""
 
+from typing import ClassVar
+
 from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
 from django.contrib.auth.models import PermissionsMixin
 from django.db import models
@@ -42,7 +44,7 @@ class User(BaseModel, AbstractBaseUser, PermissionsMixin):
     phone_verified_at = models.DateTimeField(null=True, blank=True)
 
     USERNAME_FIELD = "email"
-    REQUIRED_FIELDS: list[str] = []
+    REQUIRED_FIELDS: ClassVar[list[str]] = []
 
     objects = UserManager()
 
@@ -85,9 +87,7 @@ class AuthSession(BaseModel):
     # From here on no token of this session can be good, so that the row may be cleaned up.
     expires_at = models.DateTimeField(db_index=True)
     ended_at = models.DateTimeField(null=True, blank=True)
-    end_reason = models.CharField(
-        max_length=32, choices=EndReason.choices, blank=True, default=""
-    )
+    end_reason = models.CharField(max_length=32, choices=EndReason.choices, blank=True, default="")
 
     class Meta:
         indexes = [models.Index(fields=["user", "ended_at"], name="session_user_ended")]
@@ -99,7 +99,9 @@ class AuthSession(BaseModel):
 class RefreshToken(BaseModel):
     """One refresh token, good once. The token itself is not kept: it is signed from this row."""
 
-    session = models.ForeignKey(AuthSession, on_delete=models.CASCADE, related_name="refresh_tokens")
+    session = models.ForeignKey(
+        AuthSession, on_delete=models.CASCADE, related_name="refresh_tokens"
+    )
     jti = models.CharField(max_length=32, unique=True)
     # The access token that went out with it, so that the same pair can be signed once more.
     access_jti = models.CharField(max_length=32)
@@ -146,7 +148,7 @@ class OtpChallenge(BaseModel):
 
 
 class OtpCheck(BaseModel):
-    """One try at a code, for the limits by address; it stands as failed until it is proven right."""
+    """One try at a code, for the limits by address; failed until it is proven right."""
 
     address = models.CharField(max_length=64, blank=True, default="")
     phone_number = models.CharField(max_length=16)

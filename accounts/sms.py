@@ -47,7 +47,7 @@ class SinkProvider:
 
 
 class WebhookProvider:
-    """Posts `{to, body}` to an address of the operator's, which any SMS service can stand behind."""
+    """Posts `{to, body}` to an address of the operator's; any SMS service may stand behind it."""
 
     def __init__(self, url: str, *, transport: httpx2.BaseTransport | None = None) -> None:
         self._url = url
@@ -69,5 +69,5 @@ class WebhookProvider:
 def get_provider() -> SmsProvider:
     """The provider that `SMS_BACKEND` names."""
     if settings.SMS_BACKEND == "webhook":
-        return WebhookProvider(settings.SMS_WEBHOOK_URL)
+        return WebhookProvider(str(settings.SMS_WEBHOOK_URL))
     return SinkProvider(str(settings.SMS_SINK))

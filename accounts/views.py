@@ -24,13 +24,15 @@ from accounts.services import otp, profiles, registration, sessions
 from accounts.services.registration import Applicant
 from accounts.services.tokens import Claims
 from marketplace.core import limits
+from marketplace.core.errors import Unauthorized
 from marketplace.core.http import ApiView
+from marketplace.core.rendering import plain_request
 
 
 def client_of(request: Request) -> dict[str, str]:
     """Address and user agent, as services that start sessions take them."""
     return {
-        "address": limits.request_address(request._request),
+        "address": limits.request_address(plain_request(request)),
         "user_agent": request.headers.get("User-Agent", ""),
     }
 
@@ -43,7 +45,8 @@ def applicant_of(values: dict[str, Any]) -> Applicant:
 
 def signed_in(request: Request) -> User:
     """The user of a route whose identity is required."""
-    assert isinstance(request.user, User)
+    if not isinstance(request.user, User):
+        raise Unauthorized
     return request.user
 
 
@@ -155,7 +158,8 @@ class LogoutView(ApiView):
     def post(self, request: Request) -> Response:
         """End the session of the token."""
         claims = request.auth
-        assert isinstance(claims, Claims) and claims.session_id is not None
+        if not isinstance(claims, Claims) or claims.session_id is None:
+            raise Unauthorized
         sessions.end_session(session_id=claims.session_id)
         return Response({"message": "Signed out"})
 

@@ -291,7 +291,7 @@ def _refused_address(address: str, phone_number: str, *, at: datetime) -> RateLi
 
 
 def _lock(phone_number: str, *, at: datetime) -> OtpLocked | None:
-    """Five wrong checks lock the phone until the guessed code would have ended, newer codes or not."""
+    """Five wrong checks lock the phone until the guessed code would have ended anyway."""
     guessed = (
         OtpChallenge.objects.filter(
             phone_number=phone_number,
@@ -319,14 +319,18 @@ def _is_right(challenge: OtpChallenge | None, code: str) -> bool:
 
 @transactional
 def _accept(*, attempt: Attempt, issuer: str, address: str, user_agent: str) -> TokenPair:
-    at, challenge = now(), attempt.challenge
-    if challenge is None or not _consume(challenge, at=at):
+    at, challenge, check_id = now(), attempt.challenge, attempt.check_id
+    if challenge is None or challenge.user_id is None or check_id is None:
+        raise OtpInvalid
+    # The guard first, as everybody takes it: whoever holds the challenge and waits for the guard
+    # could wait for somebody who waits for him.
+    lift_lock(phone_number=challenge.phone_number)
+    if not _consume(challenge, at=at):
         raise OtpInvalid
     user = User.objects.filter(pk=challenge.user_id, is_active=True).order_by("pk").first()
     if user is None or user.phone_number != challenge.phone_number:
         raise OtpInvalid
-    OtpCheck.objects.filter(pk=attempt.check_id).update(failed=False, updated_at=at)
-    lift_lock(phone_number=challenge.phone_number)
+    OtpCheck.objects.filter(pk=check_id).update(failed=False, updated_at=at)
     if user.phone_verified_at is None:
         user.phone_verified_at = at
         user.save(update_fields=["phone_verified_at"])
@@ -350,7 +354,8 @@ def lift_lock(*, phone_number: str) -> None:
 
 def _keys(phone_number: str, address: str | None = None, prefix: str | None = None) -> list[str]:
     """Keys of the guards, in the one order in which everybody passes them, so that nobody waits
-    for somebody who waits for him."""
+    for somebody who waits for him.
+    """
     keys = [f"phone:{phone_number}"]
     if address is not None:
         keys.append(f"address:{address}")

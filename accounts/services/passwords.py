@@ -9,7 +9,8 @@ from marketplace.core.errors import ValidationFailed
 
 def check_password_rules(password: str, *, user: User | None = None) -> None:
     """Nothing happens for a good password. Raises ValidationFailed: 8-128 characters, not common,
-    not only digits."""
+    not only digits.
+    """
     try:
         validate_password(password, user=user)
     except ValidationError as error:

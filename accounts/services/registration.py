@@ -87,7 +87,8 @@ def _new_user(applicant: Applicant) -> User:
 
 def refuse_taken(applicant: Applicant) -> None:
     """Nothing happens where all names are free. Raises the first of EmailTaken, UsernameTaken,
-    PhoneNumberTaken that holds."""
+    PhoneNumberTaken that holds.
+    """
     if applicant.email and User.objects.filter(email=applicant.email).exists():
         raise EmailTaken
     if applicant.username and selectors.is_username_taken(applicant.username):

@@ -1,7 +1,7 @@
 """Sign-ins: start one, rotate its refresh tokens, end it, and say whom a token speaks for."""
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -28,8 +28,8 @@ class TokenPair:
 
     user: User
     session: AuthSession
-    access_token: str
-    refresh_token: str | None
+    access_token: str = field(repr=False)
+    refresh_token: str | None = field(repr=False)
     expires_in: int
 
 
@@ -55,7 +55,8 @@ def start_session(*, user: User, issuer: str, address: str = "", user_agent: str
     user.last_login = at
     user.save(update_fields=["last_login"])
     if refreshable:
-        row = RefreshToken.objects.create(**_new_row(session=session, at=at))
+        row = _new_row(session=session, at=at)
+        row.save(force_insert=True)
         return _pair(user=user, session=session, row=row)
     return TokenPair(
         user=user,
@@ -93,10 +94,11 @@ def _rotate(*, claims: Claims) -> TokenPair | None:
     session, user, at = row.session, row.session.user, now()
     successor = _new_row(session=session, at=at)
     won = RefreshToken.objects.filter(pk=row.pk, used_at__isnull=True).update(
-        used_at=at, successor_jti=successor["jti"], updated_at=at
+        used_at=at, successor_jti=successor.jti, updated_at=at
     )
-    if won and _keep_alive(session=session, user=user, at=at, until=successor["expires_at"]):
-        return _pair(user=user, session=session, row=RefreshToken.objects.create(**successor))
+    if won and _keep_alive(session=session, user=user, at=at, until=successor.expires_at):
+        successor.save(force_insert=True)
+        return _pair(user=user, session=session, row=successor)
     if won or session.ended_at is not None or not user.is_active:
         raise TokenRevoked
     return _repeat(user=user, session=session, presented=row, at=at)
@@ -129,14 +131,14 @@ def _repeat(
     return _pair(user=user, session=session, row=row)
 
 
-def _new_row(*, session: AuthSession, at: datetime) -> dict[str, object]:
-    return {
-        "session": session,
-        "jti": tokens.new_jti(),
-        "access_jti": tokens.new_jti(),
-        "issued_at": at,
-        "expires_at": at + timedelta(seconds=settings.TOKEN_TTL_REFRESH),
-    }
+def _new_row(*, session: AuthSession, at: datetime) -> RefreshToken:
+    return RefreshToken(
+        session=session,
+        jti=tokens.new_jti(),
+        access_jti=tokens.new_jti(),
+        issued_at=at,
+        expires_at=at + timedelta(seconds=settings.TOKEN_TTL_REFRESH),
+    )
 
 
 def _pair(*, user: User, session: AuthSession, row: RefreshToken) -> TokenPair:
@@ -157,6 +159,8 @@ def authenticate(claims: Claims) -> User:
     Raises TokenRevoked when the session has ended or the user is inactive, InvalidToken when the
     token names another user than its session.
     """
+    if claims.session_id is None:
+        raise InvalidToken
     session = (
         AuthSession.objects.select_related("user")
         .filter(pk=claims.session_id)

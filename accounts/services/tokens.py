@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import lru_cache
-from typing import Any, ClassVar, cast
+from typing import Any, cast
 from uuid import UUID
 
 import jwt
@@ -86,7 +86,7 @@ class KeyRingBackend(TokenBackend):
     def _verifying_key(self, header: dict[str, Any]) -> str:
         if header.get("alg") != ALGORITHM or not REFUSED_HEADERS.isdisjoint(header):
             raise TokenBackendError("Token has a header that is not allowed")
-        if "typ" in header and header["typ"] not in HEADER_TYPES:
+        if "typ" in header and str(header["typ"]) not in HEADER_TYPES:
             raise TokenBackendError("Token has a wrong header type")
         kid = header.get("kid")
         if not isinstance(kid, str) or kid not in self._keys:
@@ -97,7 +97,7 @@ class KeyRingBackend(TokenBackend):
 class SessionToken(Token):
     """A token of a session; its claims carry every name that one of the source systems reads."""
 
-    token_type: ClassVar[str]
+    token_type: str
     lifetime = timedelta(0)  # never used: the session knows how long its tokens live
 
     @property
@@ -176,6 +176,12 @@ class RefreshableToken(SessionToken):
     token_type = TokenKind.REFRESH.value
 
 
+TOKEN_CLASSES: dict[TokenKind, type[SessionToken]] = {
+    TokenKind.ACCESS: AccessToken,
+    TokenKind.REFRESH: RefreshableToken,
+}
+
+
 @lru_cache(maxsize=4)
 def _backend(keys: tuple[str, ...]) -> KeyRingBackend:
     return KeyRingBackend(keys)
@@ -221,9 +227,8 @@ def issue(
     issued_at: datetime | None = None,
 ) -> str:
     """A signed token of this session, good from now for as long as the session's tokens live."""
-    token_class = AccessToken if kind == TokenKind.ACCESS else RefreshableToken
     ttl_s = session.access_ttl_s if kind == TokenKind.ACCESS else settings.TOKEN_TTL_REFRESH
-    token = token_class.for_session(
+    token = TOKEN_CLASSES[TokenKind(kind)].for_session(
         user, session, jti=jti or new_jti(), issued_at=issued_at or now(), ttl_s=ttl_s
     )
     return str(token)
@@ -235,25 +240,26 @@ def read_access(token: str) -> Claims:
     Runs for every request and every connect: a token whose signature was found good is remembered,
     and only its end is compared again.
     """
-    return _read(token, AccessToken)
+    return _read(token, TokenKind.ACCESS)
 
 
 def read_refresh(token: str) -> Claims:
     """The claims of a good refresh token, without a query. Raises InvalidToken, TokenExpired."""
-    return _read(token, RefreshableToken)
+    return _read(token, TokenKind.REFRESH)
 
 
-def _read(token: str, token_class: type[SessionToken]) -> Claims:
-    if not isinstance(token, str) or len(token) > MAX_TOKEN_CHARS:
+def _read(token: str, kind: TokenKind) -> Claims:
+    if len(token) > MAX_TOKEN_CHARS:
         raise InvalidToken
-    claims = _verified(token, token_class, tuple(settings.JWT_KEYS))
+    claims = _verified(token, kind, tuple(settings.JWT_KEYS))
     if claims.expires_at + LEEWAY_S <= now().timestamp():
         raise TokenExpired
     return claims
 
 
 @lru_cache(maxsize=VERIFIED_TOKENS)
-def _verified(token: str, token_class: type[SessionToken], keys: tuple[str, ...]) -> Claims:
+def _verified(token: str, kind: TokenKind, keys: tuple[str, ...]) -> Claims:
+    token_class = TOKEN_CLASSES[kind]
     # The ring is part of the key: a token that was good under other keys is judged anew.
     try:
         parsed = token_class.__new__(token_class)

@@ -38,9 +38,7 @@ def asha() -> User:
 
 @pytest.fixture
 def session(asha: User) -> AuthSession:
-    return AuthSession(
-        id=SESSION_ID, user=asha, issuer=Issuer.REALTIME_MARKET, access_ttl_s=86_400
-    )
+    return AuthSession(id=SESSION_ID, user=asha, issuer=Issuer.REALTIME_MARKET, access_ttl_s=86_400)
 
 
 def claims(**changes: Any) -> dict[str, Any]:
@@ -145,7 +143,10 @@ class TestReadAccess:
 
         with time_machine.travel(AT + timedelta(seconds=29), tick=False):
             assert tokens.read_access(token).expires_at == AT.timestamp()
-        with time_machine.travel(AT + timedelta(seconds=30), tick=False), pytest.raises(TokenExpired):
+        with (
+            time_machine.travel(AT + timedelta(seconds=30), tick=False),
+            pytest.raises(TokenExpired),
+        ):
             tokens.read_access(token)
 
     def test_asks_no_database(self) -> None:
@@ -157,7 +158,9 @@ class TestReadAccess:
     ) -> None:
         token = forge(claims())
         first = tokens.read_access(token)
-        monkeypatch.setattr(tokens.KeyRingBackend, "decode", lambda *_: pytest.fail("verified again"))
+        monkeypatch.setattr(
+            tokens.KeyRingBackend, "decode", lambda *_: pytest.fail("verified again")
+        )
 
         assert tokens.read_access(token) is first
 
@@ -166,10 +169,21 @@ def rsa_header(name: str, value: Any) -> Callable[[], str]:
     return lambda: forge(claims(), {name: value})
 
 
+NONES = ("none", "None", "NONE", "nOnE")
+
 FORGERIES: dict[str, Callable[[], str]] = {
     **{
         f"alg {alg}": rsa_header("alg", alg)
-        for alg in ("none", "None", "NONE", "nOnE", "", None, "HS512", "HS384", "RS256", "ES256", "hs256")
+        for alg in (
+            *NONES,
+            "",
+            None,
+            "HS512",
+            "HS384",
+            "RS256",
+            "ES256",
+            "hs256",
+        )
     },
     "alg none, no signature": lambda: (
         f"{part(json.dumps({'alg': 'none'}).encode())}.{part(json.dumps(claims()).encode())}."
@@ -199,7 +213,7 @@ FORGERIES: dict[str, Callable[[], str]] = {
     "exp null": lambda: forge(claims(exp=None)),
     "exp as text": lambda: forge(claims(exp=str(int(time.time()) + 3600))),
     "exp true": lambda: forge(claims(exp=True)),
-    "exp 1e999": lambda: forge(json.dumps(claims(exp=7)).replace("7", "1e999", 1)),
+    "exp 1e999": lambda: forge(json.dumps(claims(exp="E")).replace('"E"', "1e999")),
     "exp without end": lambda: forge(claims(exp=10**400)),
     "exp infinite": lambda: forge(claims(exp=float("inf"))),
     "exp NaN": lambda: forge(claims(exp=float("nan"))),
