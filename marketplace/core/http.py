@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Literal, TypeVar, cast
 from django.contrib.auth.models import AnonymousUser
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.utils.datastructures import MultiValueDict
+from rest_framework.parsers import BaseParser
 from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -62,7 +63,7 @@ class ApiView(APIView):
     """A REST view. Subclasses set the attributes below; everything else is the same for all."""
 
     renderer_classes = (OrjsonRenderer,)
-    parser_classes = (JsonParser,)
+    parser_classes: Sequence[type[BaseParser]] = (JsonParser,)
     content_negotiation_class = JsonFirst
     permission_classes: Sequence[type[BasePermission]] = ()
     throttle_classes = ()

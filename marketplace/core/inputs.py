@@ -136,6 +136,8 @@ def _wrong_kind(field: serializers.Field[Any, Any, Any, Any], value: Any) -> str
         return f"This must be {kind}."
     if isinstance(value, float) and not math.isfinite(value):
         return "This must be a finite number."
+    if isinstance(value, int) and not -LARGEST_INTEGER <= value <= LARGEST_INTEGER:
+        return "This number is too large."
     return None
 
 

@@ -86,8 +86,9 @@ class RequestIdMiddleware(Middleware):
         return response
 
     def ended(self, request: HttpRequest) -> None:
-        """One fewer in flight."""
+        """One fewer in flight; what this thread does next belongs to no request."""
         observe.HTTP_IN_FLIGHT.dec()
+        request_id.set("")
 
 
 class SlashMiddleware(Middleware):
@@ -194,12 +195,8 @@ def body_size(request: HttpRequest) -> int:
     except ValueError:
         size = 0
     stream = getattr(request, "_stream", None)
-    if (
-        size <= 0
-        and stream is not None
-        and hasattr(stream, "seek")
-        and not getattr(request, "_read_started", False)
-    ):
+    unread = not getattr(request, "_read_started", False)
+    if size <= 0 and unread and stream is not None and stream.seekable():
         size = int(stream.seek(0, 2))
         stream.seek(0)
         if size:

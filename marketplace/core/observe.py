@@ -63,6 +63,7 @@ class _Sink:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
+        self._file: TextIO | None = None
         self.stream: TextIO | None = None
         self.as_text = True
 
@@ -76,6 +77,15 @@ class _Sink:
 
     def flush(self) -> None:
         """Everything is flushed already."""
+
+    def switch(self, *, file: Path | None, stream: TextIO | None, as_text: bool) -> None:
+        """Write elsewhere from now on; a file that was written so far is closed."""
+        with self._lock:
+            if self._file is not None:
+                self._file.close()
+            self._file = None if file is None else file.open("a", encoding="utf-8")
+            self.stream = self._file or stream
+            self.as_text = as_text
 
 
 _sink = _Sink()
@@ -145,12 +155,11 @@ def _open_sink(part: str | None) -> None:
     folder = settings.LOG_DIR
     if part is not None and folder:
         Path(folder).mkdir(parents=True, exist_ok=True)
-        _sink.stream = (Path(folder) / f"{part}.jsonl").open("a", encoding="utf-8")
-        _sink.as_text = False
+        _sink.switch(file=Path(folder) / f"{part}.jsonl", stream=None, as_text=False)
         return
     # None = whatever standard error is at that moment, which tests replace.
-    _sink.stream = None if part is None else sys.stdout
-    _sink.as_text = settings.PROFILE != "production"
+    stream = None if part is None else sys.stdout
+    _sink.switch(file=None, stream=stream, as_text=settings.PROFILE != "production")
 
 
 def get_logger(*names: Any) -> Any:

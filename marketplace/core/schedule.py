@@ -25,7 +25,7 @@ def daily_time(every: str) -> tuple[int, int]:
 
 
 def beat_schedule() -> dict[str, dict[str, Any]]:
-    """The same schedule for Celery beat: it asks a worker to fill the slot, or to call the ticker."""
+    """The same schedule for Celery beat, which asks a worker to fill a slot or call a ticker."""
     from celery.schedules import crontab
 
     entries: dict[str, dict[str, Any]] = {}
