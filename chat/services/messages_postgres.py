@@ -19,7 +19,7 @@ from marketplace.core.context import request_id
 from marketplace.core.db import on_commit, postgres_cursor
 from marketplace.core.ids import uuid7
 from marketplace.events import live
-from marketplace.events.record import is_subscribed
+from marketplace.events.record import is_subscribed, wake_subscribers
 
 if TYPE_CHECKING:
     from chat.services.messages import SendCommand
@@ -146,6 +146,8 @@ def store(commands: "Sequence[tuple[int, SendCommand]]") -> list[Placed]:
             )
         )
     on_commit(lambda: live.publish(events))
+    if flags[0] and placed:
+        wake_subscribers()
     return placed
 
 

@@ -23,7 +23,8 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 RETRY_LIMIT_S = 5.0
-RETRYABLE_SQLSTATES = frozenset({"40001", "40P01"})
+# Serialization failure, deadlock, and a lock that was waited for too long.
+RETRYABLE_SQLSTATES = frozenset({"40001", "40P01", "55P03"})
 
 _state = threading.local()
 _mongo_transactions: dict[str, bool] = {}
@@ -91,13 +92,15 @@ def _mongo_transaction(*, outermost: bool) -> Iterator[None]:
         with mongo_transaction.atomic():
             yield
     except PyMongoError as error:
-        # The backend leaves a dead session behind: the next block of this thread needs a new one.
-        cast(Any, connection).close_pool()
         raise OperationalError(str(error)) from error
-    except DatabaseError as error:
-        if isinstance(error.__cause__, PyMongoError) and not isinstance(error, IntegrityError):
-            cast(Any, connection).close_pool()
-        raise
+    finally:
+        # A failed commit leaves its dead session on this thread's connection: the next block needs
+        # a new one. Only the session ends: the client behind it is shared by all threads.
+        backend = cast(Any, connection)
+        session, backend.session = backend.session, None
+        if session is not None:
+            backend.run_on_commit = []
+            session.end_session()
 
 
 @contextmanager
@@ -130,7 +133,7 @@ def on_commit(callback: Callable[[], Any]) -> None:
 def run(function: Callable[[], T], *, limit_s: float = RETRY_LIMIT_S) -> T:
     """Call `function`; repeat it whole while its transaction loses a race, for `limit_s` seconds.
 
-    Lost races: a busy SQLite, PostgreSQL 40001 and 40P01, MongoDB's transient transaction errors.
+    Lost races: a busy SQLite, PostgreSQL 40001, 40P01 and 55P03, MongoDB's transient errors.
     Inside a transaction it calls once: only the outermost block can be repeated.
     Raises Unavailable when the time is up, or when the database does not answer.
     """

@@ -7,9 +7,8 @@ from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.html import format_html
-from unfold.decorators import action, display
 
-from marketplace.core.admin import HistoryAdmin, read_uuid
+from marketplace.core.admin import HistoryAdmin, column, operation, read_uuid
 from marketplace.events.models import AuditEntry, Event, Position, TopicHead
 from marketplace.events.positions import retry_parked
 
@@ -60,7 +59,7 @@ class EventAdmin(HistoryAdmin):
     )
     readonly_fields = fields
 
-    @display(description="Payload")
+    @column("Payload")
     def payload_text(self, event: Event) -> str:
         """The payload, without what people wrote to each other."""
         return as_text(shown_payload(event.payload))
@@ -112,12 +111,12 @@ class PositionAdmin(HistoryAdmin):
     search_fields = ("topic__startswith", "subscriber__exact")
     actions = ("let_go_on",)
 
-    @display(description="Last error")
+    @column("Last error")
     def short_error(self, position: Position) -> str:
         """The last line of the last failure."""
         return (position.last_error.strip().splitlines() or ["-"])[-1][:120]
 
-    @action(description="Let the chosen parked subscribers try again", permissions=["operate"])
+    @operation("Let the chosen parked subscribers try again")
     def let_go_on(self, request: HttpRequest, queryset: QuerySet[Position]) -> None:
         """Parked positions go on where they stand, at the next run."""
         ids = list(
@@ -151,7 +150,7 @@ class AuditEntryAdmin(HistoryAdmin):
     )
     readonly_fields = fields
 
-    @display(description="Details")
+    @column("Details")
     def details_text(self, entry: AuditEntry) -> str:
         """The facts of the act."""
         return as_text(entry.details)

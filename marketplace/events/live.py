@@ -86,11 +86,12 @@ def listen(listener: Listener) -> None:
 def collected() -> Iterator[list[LiveEvent]]:
     """Catch what this thread publishes, so that group commit can hand it over with its acks."""
     caught: list[LiveEvent] = []
+    outer = getattr(_collecting, "events", None)
     _collecting.events = caught
     try:
         yield caught
     finally:
-        _collecting.events = None
+        _collecting.events = outer
 
 
 def publish(events: list[LiveEvent]) -> None:

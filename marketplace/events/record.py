@@ -38,12 +38,21 @@ class NewEvent:
 
 
 _subscribed_names: SubscribedNames = frozenset
+_wake: Callable[[], object] = bool
 
 
-def set_subscribed_names(source: SubscribedNames) -> None:
-    """Let the subscribers tell which names they want, so that only those flag a head."""
-    global _subscribed_names
-    _subscribed_names = source
+def set_subscribed_names(source: SubscribedNames, *, wake: Callable[[], None]) -> None:
+    """Let the subscribers tell which names they want, so that only those flag a head.
+
+    wake: called after each commit that left them work.
+    """
+    global _subscribed_names, _wake
+    _subscribed_names, _wake = source, wake
+
+
+def wake_subscribers() -> None:
+    """Once this transaction has committed, have its events read."""
+    on_commit(_wake)
 
 
 def is_subscribed(name: str) -> bool:
@@ -89,6 +98,7 @@ def take_seqs(entries: Sequence[NewEvent]) -> dict[str, int]:
     # One statement for all heads, so that a batch over many rooms costs one round trip.
     changes: dict[str, Any] = {"last_seq": F("last_seq") + _by_topic(counts)}
     if flagged:
+        wake_subscribers()
         changes["subscribers_pending"] = Case(
             When(topic__in=sorted(flagged), then=Value(True)), default=F("subscribers_pending")
         )

@@ -46,6 +46,11 @@ def replay(topic: str, *, since: int | None, epoch: str | None = None, limit: in
     if since is None or reset is not None:
         return Replay([], head.last_seq, head.epoch, head.horizon, False, False, reset)
     events = read_range(topic, after=since, up_to=head.last_seq, limit=limit + 1)
+    if not events or events[0].seq != since + 1:
+        # Retention may have passed by between the two reads: then the gap is told, not hidden.
+        head = find_head(topic) or head
+        if since < head.horizon:
+            return Replay([], head.last_seq, head.epoch, head.horizon, False, False, "horizon")
     return Replay(
         events=events[:limit],
         latest_seq=head.last_seq,

@@ -16,7 +16,6 @@ from django.db.models import Max, Q, QuerySet
 from marketplace.core import jobs
 from marketplace.core.clock import now
 from marketplace.core.db import IntegrityError, has_transactions, run
-from marketplace.events import live
 from marketplace.events.models import Event, Position, TopicHead
 from marketplace.events.positions import Effect, Reader, Subscription, pass_over
 
@@ -226,17 +225,6 @@ def _read_together(readers: list[Reader], end: int) -> int:
     return taken
 
 
-class RunnerWaker:
-    """Hears what was committed in this process, and wakes the runner if somebody wants it."""
-
-    def events(self, events: list[live.LiveEvent]) -> None:
-        """Facts that have just been committed."""
-        wanted = subscribed_names()
-        if any(event.name in wanted for event in events):
-            jobs.wake(TICKER)
-
-    def signal(self, signal: live.Signal) -> None:
-        """Nothing: a signal is in no log."""
-
-    def control(self, control: live.Control) -> None:
-        """Nothing: no subscriber hears of connections."""
+def wake() -> None:
+    """Run the subscribers of this process now, not at the next tick."""
+    jobs.wake(TICKER)

@@ -484,7 +484,7 @@ class TestWriterAndRunner:
         assert not pending()
 
 
-class TestRunnerWaker:
+class TestWaking:
     @pytest.fixture
     def woken(self, monkeypatch: pytest.MonkeyPatch) -> list[str]:
         names: list[str] = []
