@@ -13,6 +13,7 @@ import structlog
 
 from marketplace.core.db import dedicate_connection, discard_connection
 from marketplace.core.errors import AppError, Unavailable
+from marketplace.core.failpoints import reach
 from marketplace.events import live
 
 logger = structlog.get_logger(__name__)
@@ -94,6 +95,7 @@ class Batcher:
             self._hand_over()
         else:
             self._busy = False
+        reach("after_commit_before_ack")
         # Acks first: they wait in each sender's buffer and leave with the events, in one write.
         for (_, done), outcome in zip(batch, outcomes, strict=True):
             done(outcome)
