@@ -70,14 +70,13 @@ class ConnectionConsumer(AsyncConsumer):
                 writer.on_text = session.receive
             await _pump(session, receive)
         finally:
-            code = "gone"
             session.end()
             logger.info(
                 "socket_disconnected",
                 protocol=wire.name,
                 user_id=session.user_id,
                 key=session.key,
-                reason=code,
+                reason=session.close_code or "gone",
             )
 
 

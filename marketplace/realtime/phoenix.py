@@ -31,6 +31,7 @@ class PhoenixWire:
     name: ClassVar[str]
     dialect: ClassVar[str] = "phoenix"
     speaks_log: ClassVar[bool] = False
+    one_topic: ClassVar[bool] = False
     names_channels: ClassVar[bool]
 
     def receive(self, session: Session, data: str | bytes) -> None:

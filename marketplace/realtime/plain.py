@@ -30,6 +30,7 @@ class PlainWire:
     name: ClassVar[str] = "plain"
     dialect: ClassVar[str] = "plain"
     speaks_log: ClassVar[bool] = False
+    one_topic: ClassVar[bool] = False
 
     def receive(self, session: Session, data: str | bytes) -> None:
         """Understand one frame and call the session."""
@@ -167,7 +168,7 @@ FIXED_REF = _NoRef()
 class FixedWire(PlainWire):
     """A one-topic URL: the same frames, the topic may be left out, join and leave are refused."""
 
-    name: ClassVar[str] = "plain"
+    one_topic: ClassVar[bool] = True
 
     def receive(self, session: Session, data: str | bytes) -> None:
         """As the open form, without join and leave."""

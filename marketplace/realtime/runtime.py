@@ -70,7 +70,6 @@ class Runtime:
         self.sessions: set[Session] = set()
         self.max_topics: int = settings.MAX_TOPICS
         self.draining = False
-        self.streams: set[asyncio.Task[Any]] = set()
         self._pool = ThreadPoolExecutor(settings.REALTIME_THREADS, thread_name_prefix="realtime")
         self._batchers: dict[Callable[..., Any], Batcher] = {}
         self._by_user: dict[str, set[Session]] = {}
@@ -210,16 +209,6 @@ class Runtime:
         if not own:
             self._by_user.pop(session.user_id, None)
 
-    def note_close(self, session: Session, code: int) -> None:
-        """One log line per connection that we end."""
-        logger.info(
-            "socket_closed",
-            protocol=session.wire.name,
-            user_id=session.user_id,
-            key=session.key,
-            code=code,
-        )
-
     def new_bucket(self, name: str) -> LocalBucket:
         """A limit of one connection, as settings have it."""
         [(count, seconds), *_] = [FAULTS] if name == "faults" else rates_of(name) or [(0, 1)]
@@ -342,10 +331,8 @@ class Runtime:
     # -- the end ---------------------------------------------------------------------------------
 
     async def drain(self, spread_s: float) -> None:
-        """Close every connection with 1012, spread over `spread_s` seconds, and end the streams."""
+        """Close every connection with 1012 and end every stream, spread over `spread_s` seconds."""
         self.draining = True
-        for stream in list(self.streams):
-            stream.cancel()
         waiting = list(self.sessions)
         random.shuffle(waiting)
         for done, session in enumerate(waiting):

@@ -99,10 +99,10 @@ class Session:
     """One live connection of any protocol."""
 
     __slots__ = (
-        "address", "auth_session_id", "buckets", "closed", "connected_at", "expires_at",
-        "expiry_told",
-        "frames", "inbox", "key", "memberships", "out", "outstanding", "pending", "runtime",
-        "settled", "strikes", "user", "user_id", "wire", "worker",
+        "address", "auth_session_id", "buckets", "close_code", "closed", "connected_at",
+        "expires_at", "expiry_told", "frames", "inbox", "key", "memberships", "out",
+        "outstanding", "pending", "runtime", "settled", "strikes", "user", "user_id", "wire",
+        "worker",
     )  # fmt: skip
 
     def __init__(
@@ -138,6 +138,7 @@ class Session:
         self.worker: asyncio.Task[None] | None = None
         self.connected_at = runtime.loop.time()
         self.closed = False
+        self.close_code: int | None = None
 
     # -- in --------------------------------------------------------------------------------------
 
@@ -342,9 +343,11 @@ class Session:
         self.send(self.wire.left(ref, membership))
 
     def remove(self, membership: Membership, reason: str) -> None:
-        """The right to the topic has ended."""
+        """The right to the topic has ended; a connection that is there for it alone ends too."""
         self._drop(membership)
         self.send([self.wire.removed(membership, reason)])
+        if self.wire.one_topic:
+            self.close(codes.ACCESS_ENDED)
 
     def crash(self, membership: Membership) -> None:
         """End a channel after a fault of ours, where the protocol can say so."""
@@ -515,8 +518,8 @@ class Session:
         if not self.closed:
             self.flush()
             self.closed = True
+            self.close_code = code
             self.out.close(code)
-            self.runtime.note_close(self, code)
             self.end()
 
     def end(self) -> None:

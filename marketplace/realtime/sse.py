@@ -6,14 +6,14 @@ A stream is a hub member like a socket; its wire speaks the log's names and cano
 import asyncio
 import random
 from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import orjson
 
 from accounts.models import User
 from accounts.services.tokens import Claims
 from marketplace.core.clock import wire_time
-from marketplace.core.errors import AppError
+from marketplace.core.errors import AppError, RateLimited
 from marketplace.events.live import LiveEvent
 from marketplace.events.replay import public_payload, replay
 from marketplace.realtime import codes
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 COMMENT_S = 15
 HEARTBEAT_S = 30
 RETRY_MS = (1000, 5000)
+RETRY_LIMITED_S = 60
 
 
 class StreamOutlet:
@@ -71,6 +72,7 @@ class StreamWire:
     name: ClassVar[str] = "sse"
     dialect: ClassVar[str] = "feed"
     speaks_log: ClassVar[bool] = True
+    one_topic: ClassVar[bool] = True
 
     def receive(self, session: Session, data: str | bytes) -> None:
         """A stream has no way in."""
@@ -145,31 +147,36 @@ def field(name: str, data: dict[str, Any], *, key: str | None = None) -> bytes:
     return f"{head}event: {name}\ndata: ".encode() + orjson.dumps(data) + b"\n\n"
 
 
-async def stream(
-    runtime: Runtime,
-    *,
-    user: User,
-    claims: Claims,
-    ref: TopicRef,
-    since: int | None,
-    epoch: str | None,
-    address: str,
-) -> AsyncIterator[bytes]:
-    """The bytes of one stream, from `ready` to the end. The right has been checked."""
-    out = StreamOutlet()
+def open_stream(
+    runtime: Runtime, *, user: User, claims: Claims, ref: TopicRef, address: str
+) -> Membership:
+    """A stream's session on its topic; the right has been checked. Raises RateLimited.
+
+    It counts as one of the user's sockets.
+    """
     session = Session(
         runtime,
         STREAM,
-        out,
+        StreamOutlet(),
         user=user,
         auth_session_id=str(claims.session_id),
         expires_at=claims.expires_at,
         address=address,
     )
-    runtime.sessions.add(session)
+    if not runtime.admit(session):
+        raise RateLimited("Too many connections are open.", retry_after=RETRY_LIMITED_S)
     membership = Membership(session, ref, None)
     session.memberships[ref.spelled] = membership
     runtime.hub.subscribe(membership)
+    return membership
+
+
+async def stream(
+    membership: Membership, *, since: int | None, epoch: str | None
+) -> AsyncIterator[bytes]:
+    """The bytes of one stream, from `ready` to the end."""
+    session, ref = membership.session, membership.ref
+    runtime, out = session.runtime, cast(StreamOutlet, session.out)
     try:
         await runtime.bridge.subscribed(ref.topic)
         # Spread, so that the readers of a server that ends do not all come back at once.
@@ -189,7 +196,6 @@ async def stream(
                 yield field("heartbeat", {"latest_seq": membership.last})
     finally:
         session.end()
-        runtime.sessions.discard(session)
 
 
 async def _past(

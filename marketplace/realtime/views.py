@@ -23,7 +23,7 @@ from marketplace.core.problems import error_response
 from marketplace.events.live import LiveEvent
 from marketplace.events.replay import Replay, event_to_wire, find_head, newest, replay
 from marketplace.realtime.runtime import Runtime, runtime
-from marketplace.realtime.sse import stream
+from marketplace.realtime.sse import open_stream, stream
 from marketplace.realtime.topic import TopicRef, parse_topic
 
 LARGEST_PAGE = 200
@@ -152,17 +152,11 @@ async def _open_stream(request: HttpRequest, topic: str, here: Runtime) -> HttpR
     claims = tokens.read_access(token)
     since, epoch = _bounds(request)
     user, ref = await here.run(_admit, claims, topic)
-    bytes_out = stream(
-        here,
-        user=user,
-        claims=claims,
-        ref=ref,
-        since=since,
-        epoch=epoch,
-        address=limits.request_address(request),
+    membership = open_stream(
+        here, user=user, claims=claims, ref=ref, address=limits.request_address(request)
     )
     return StreamingHttpResponse(
-        bytes_out,
+        stream(membership, since=since, epoch=epoch),
         content_type=STREAM_TYPE,
         headers={"Cache-Control": "no-cache, no-transform", "X-Accel-Buffering": "no"},
     )
@@ -187,3 +181,4 @@ def _bounds(request: HttpRequest) -> tuple[int | None, str | None]:
 
 topic_events.cls = TopicEventsView  # type: ignore[attr-defined]  # how drf-spectacular finds the view behind
 topic_events.csrf_exempt = True  # type: ignore[attr-defined]  # identity comes by header, never by cookie
+topic_events.initkwargs = {}  # type: ignore[attr-defined]  # what it reads of every view

@@ -24,6 +24,8 @@ class Wire(Protocol):
     dialect: ClassVar[str]
     # Whether durable events go out by their log names, with canonical payloads.
     speaks_log: ClassVar[bool]
+    # Whether a connection is there for one topic, and ends with the right to it.
+    one_topic: ClassVar[bool]
 
     def receive(self, session: "Session", data: str | bytes) -> None:
         """Understand one frame and call the session."""
