@@ -12,6 +12,7 @@ from accounts.errors import RefreshReused
 from accounts.models import AuthSession, RefreshToken, User
 from accounts.services import profiles, sessions, tokens
 from accounts.services.sessions import TokenPair
+from marketplace.core.db import atomic
 from marketplace.core.errors import InvalidToken, RateLimited, TokenExpired, TokenRevoked
 from marketplace.events import live
 from marketplace.events.models import AuditEntry
@@ -34,9 +35,7 @@ def pair(buyer: User) -> TokenPair:
 
 
 @pytest.fixture
-def revoked(
-    monkeypatch: pytest.MonkeyPatch, django_capture_on_commit_callbacks: object
-) -> list[str]:
+def revoked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     closed: list[str] = []
 
     def close(*, session_ids: list[object]) -> None:
@@ -194,13 +193,10 @@ class TestEnding:
             spend(pair.refresh_token)
         assert sessions.authenticate(tokens.read_access(other.access_token)) == buyer
 
-    def test_tells_realtime_after_the_commit(
-        self,
-        pair: TokenPair,
-        revoked: list[str],
-        django_capture_on_commit_callbacks: pytest.FixtureRequest,
-    ) -> None:
-        with django_capture_on_commit_callbacks(execute=True):  # type: ignore[operator]
+    @pytest.mark.transactions
+    @pytest.mark.django_db(transaction=True)
+    def test_tells_realtime_after_the_commit(self, pair: TokenPair, revoked: list[str]) -> None:
+        with atomic():
             sessions.end_session(session_id=pair.session.pk)
             assert revoked == []
 
