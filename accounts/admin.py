@@ -7,14 +7,13 @@ from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.forms import ModelForm
-from django.http import HttpRequest
-from unfold.decorators import action, display
+from django.http import HttpRequest, HttpResponse
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm
 
 from accounts.enums import EndReason, Role
 from accounts.models import AuthSession, User
 from accounts.services import profiles, sessions
-from marketplace.core.admin import HistoryAdmin, StaffAdmin
+from marketplace.core.admin import HistoryAdmin, StaffAdmin, column, operation
 from marketplace.core.clock import now
 from marketplace.core.db import atomic, transactional
 from marketplace.core.limits import request_address
@@ -35,7 +34,7 @@ class PasswordForm(AdminPasswordChangeForm):
 
 
 @admin.register(User)
-class UserAdmin(DjangoUserAdmin, StaffAdmin):
+class UserAdmin(DjangoUserAdmin, StaffAdmin):  # type: ignore[type-arg]  # no generic at run time
     """People. They sign up themselves; staff are made by `manage.py create_staff`."""
 
     form = UserChangeForm
@@ -50,7 +49,9 @@ class UserAdmin(DjangoUserAdmin, StaffAdmin):
         "name__istartswith",
         "public_id__exact",
     )
-    search_help_text = "The beginning of an e-mail address, user name, name or phone, or a whole id."
+    search_help_text = (
+        "The beginning of an e-mail address, user name, name or phone, or a whole id."
+    )
     text_key_fields = ("public_id",)
     filter_horizontal = ()
     fieldsets = (
@@ -84,12 +85,12 @@ class UserAdmin(DjangoUserAdmin, StaffAdmin):
     )
     actions = ("end_sessions", "deactivate", "reactivate")
 
-    @display(description="Person", header=True, ordering="name")
+    @column("Person", header=True, ordering="name")
     def person(self, user: User) -> tuple[str, str]:
         """The name, and the user name below it."""
         return (user.name or user.username or "-", user.username or user.public_id)
 
-    @display(description="Role", ordering="role", label=ROLE_COLOURS)
+    @column("Role", ordering="role", colours=ROLE_COLOURS)
     def role_label(self, user: User) -> str:
         """The stored role, in its colour."""
         return user.role
@@ -123,7 +124,29 @@ class UserAdmin(DjangoUserAdmin, StaffAdmin):
                 )
             profiles.change_role(actor=self.actor(request), user=obj, role=wanted)
 
-    @action(description="Sign the chosen people out everywhere", permissions=["operate"])
+    def user_change_password(
+        self,
+        request: HttpRequest,
+        id: str,  # noqa: A002  # Django's name, given by keyword
+        form_url: str = "",
+    ) -> HttpResponse:
+        """Set a password, end the sessions, write both down: all of it or nothing."""
+        with atomic():
+            return super().user_change_password(request, id, form_url)
+
+    def log_change(self, request: HttpRequest, obj: User, message: Any) -> Any:
+        """Django's own note of a change; a new password is in the audit too."""
+        match = request.resolver_match
+        if match is not None and match.url_name == "auth_user_password_change":
+            record_audit(
+                actor_id=self.actor_id(request),
+                action="user.password_changed",
+                target=f"user:{obj.public_id}",
+                address=request_address(request),
+            )
+        return super().log_change(request, obj, message)
+
+    @operation("Sign the chosen people out everywhere")
     def end_sessions(self, request: HttpRequest, queryset: QuerySet[User]) -> None:
         """Every living session of these people ends, on every device."""
         ended = sum(
@@ -132,14 +155,14 @@ class UserAdmin(DjangoUserAdmin, StaffAdmin):
         )
         self.message_user(request, f"{ended} sessions ended.", messages.SUCCESS)
 
-    @action(description="Deactivate the chosen people", permissions=["operate"])
+    @operation("Deactivate the chosen people")
     def deactivate(self, request: HttpRequest, queryset: QuerySet[User]) -> None:
         """They cannot sign in any more, and who is signed in is so no longer."""
-        chosen = queryset.filter(is_active=True).exclude(pk=request.user.pk).order_by("pk")
+        chosen = queryset.filter(is_active=True).exclude(pk=self.actor(request).pk).order_by("pk")
         people = [profiles.deactivate_user(actor=self.actor(request), user=user) for user in chosen]
         self.message_user(request, f"{len(people)} deactivated.", messages.SUCCESS)
 
-    @action(description="Reactivate the chosen people", permissions=["operate"])
+    @operation("Reactivate the chosen people")
     def reactivate(self, request: HttpRequest, queryset: QuerySet[User]) -> None:
         """They may sign in again."""
         chosen = queryset.filter(is_active=False).order_by("pk")
@@ -177,7 +200,15 @@ class EndedFilter(admin.SimpleListFilter):
 class AuthSessionAdmin(HistoryAdmin):
     """Sign-ins."""
 
-    list_display = ("user", "state", "issuer", "address", "created_at", "last_used_at", "expires_at")
+    list_display = (
+        "user",
+        "state",
+        "issuer",
+        "address",
+        "created_at",
+        "last_used_at",
+        "expires_at",
+    )
     list_filter = (EndedFilter, "issuer", "end_reason")
     list_select_related = ("user",)
     ordering = ("-created_at", "-id")
@@ -201,16 +232,14 @@ class AuthSessionAdmin(HistoryAdmin):
     readonly_fields = fields
     actions = ("end_chosen",)
 
-    @display(
-        description="State", label={"alive": "success", "expired": "warning", "ended": "danger"}
-    )
+    @column("State", colours={"alive": "success", "expired": "warning", "ended": "danger"})
     def state(self, session: AuthSession) -> str:
         """Whether it gives a right."""
         if session.ended_at is not None:
             return "ended"
         return "alive" if session.expires_at > now() else "expired"
 
-    @action(description="End the chosen sessions", permissions=["operate"])
+    @operation("End the chosen sessions")
     def end_chosen(self, request: HttpRequest, queryset: QuerySet[AuthSession]) -> None:
         """Their tokens are refused and their sockets closed."""
         ended = 0
@@ -246,4 +275,3 @@ def _end_one(session: AuthSession, *, actor_id: str, address: str) -> bool:
         address=address,
     )
     return True
-

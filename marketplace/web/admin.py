@@ -7,9 +7,8 @@ from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from unfold.admin import ModelAdmin
-from unfold.decorators import action, display
 
-from marketplace.core.admin import HistoryAdmin
+from marketplace.core.admin import HistoryAdmin, column, operation
 from marketplace.core.clock import now
 from marketplace.core.db import transactional
 from marketplace.core.models import IdempotencyKey, Job, JobState
@@ -20,7 +19,15 @@ from marketplace.events.audit import record_audit
 class JobAdmin(HistoryAdmin):
     """Later work: what waits, what runs, what has failed for good."""
 
-    list_display = ("name", "state_label", "attempts", "run_at", "finished_at", "key", "short_error")
+    list_display = (
+        "name",
+        "state_label",
+        "attempts",
+        "run_at",
+        "finished_at",
+        "key",
+        "short_error",
+    )
     list_filter = ("state", "name")
     ordering = ("-created_at", "-id")
     search_fields = ("key__exact", "name__startswith", "request_id__exact")
@@ -28,27 +35,27 @@ class JobAdmin(HistoryAdmin):
     text_key_fields = ("key", "request_id")
     actions = ("retry_dead", "run_at_once")
 
-    @display(
-        description="State",
+    @column(
+        "State",
         ordering="state",
-        label={"waiting": "info", "running": "warning", "done": "success", "dead": "danger"},
+        colours={"waiting": "info", "running": "warning", "done": "success", "dead": "danger"},
     )
     def state_label(self, job: Job) -> str:
         """The state, in its colour."""
         return job.state
 
-    @display(description="Last error")
+    @column("Last error")
     def short_error(self, job: Job) -> str:
         """The last line of the last failure."""
         return (job.last_error.strip().splitlines() or ["-"])[-1][:120]
 
-    @action(description="Try the chosen dead jobs again", permissions=["operate"])
+    @operation("Try the chosen dead jobs again")
     def retry_dead(self, request: HttpRequest, queryset: QuerySet[Job]) -> None:
         """Dead jobs wait for their next run, with all their attempts."""
         count = _wake(queryset, from_state=JobState.DEAD, actor_id=self.actor_id(request))
         _tell(self, request, count, "job waits", "jobs wait", "Only dead jobs can be tried again.")
 
-    @action(description="Run the chosen waiting jobs now", permissions=["operate"])
+    @operation("Run the chosen waiting jobs now")
     def run_at_once(self, request: HttpRequest, queryset: QuerySet[Job]) -> None:
         """Waiting jobs are due at once."""
         count = _wake(queryset, from_state=JobState.WAITING, actor_id=self.actor_id(request))
@@ -74,7 +81,7 @@ class IdempotencyKeyAdmin(HistoryAdmin):
     )
     readonly_fields = fields
 
-    @display(description="Answer", ordering="status")
+    @column("Answer", ordering="status")
     def status_label(self, key: IdempotencyKey) -> str:
         """The status that was answered, while there is one."""
         return str(key.status) if key.status else "running"

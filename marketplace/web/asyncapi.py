@@ -21,9 +21,9 @@ PROTOCOLS: dict[str, Json] = {
     "plain": {
         "title": "Plain WebSocket",
         "path": "/ws/",
-        "description": "One JSON object per frame, all topics on one connection. In: `join`, `leave`,"
-        " `event`, `access_token`, `ping`. Out: `ready`, `reply`, `event`, `heartbeat`, `pong`,"
-        " `error`. `ref` is echoed.",
+        "description": "One JSON object per frame, all topics on one connection. In: `join`,"
+        " `leave`, `event`, `access_token`, `ping`. Out: `ready`, `reply`, `event`, `heartbeat`,"
+        " `pong`, `error`. `ref` is echoed.",
     },
     "phoenix": {
         "title": "Phoenix Channels",
@@ -183,7 +183,8 @@ def _describe_connection(*, channels: Json, operations: Json, messages: Json) ->
         "title": "The connection itself, over plain WebSocket",
         "servers": [{"$ref": "#/servers/plain"}],
         "messages": {
-            key: {"$ref": f"#/components/messages/{key}"} for key in [*keys["send"], *keys["receive"]]
+            key: {"$ref": f"#/components/messages/{key}"}
+            for key in [*keys["send"], *keys["receive"]]
         },
     }
     operations[f"{name}.hear"] = _operation("send", name, keys["send"], "What it tells.")
@@ -222,7 +223,9 @@ def _event_message(event: str, row: EventRow, spoken: Spoken) -> Json:
     payload: Json = {
         "type": "object",
         "properties": {field: {} for field in fields},
-        "description": f"In the log: `{name}`." if row.durable else "A signal: pushed, not recorded.",
+        "description": f"In the log: `{name}`."
+        if row.durable
+        else "A signal: pushed, not recorded.",
     }
     if row.durable:
         payload = {"allOf": [{"$ref": "#/components/schemas/Recorded"}, payload]}
@@ -253,9 +256,7 @@ def _command_message(command: CommandRow, spelling: Spelling) -> Json:
         "description": f"Answered by one reply.{also}",
         "payload": {
             "type": "object",
-            "properties": {
-                field: {"description": text} for field, text in command.fields.items()
-            },
+            "properties": {field: {"description": text} for field, text in command.fields.items()},
         },
     }
 

@@ -65,8 +65,20 @@ class AsyncApiView(DocumentView):
 @lru_cache(maxsize=1)
 def openapi_document() -> dict[str, Any]:
     """OpenAPI 3.0 of every REST route of this process."""
-    document: dict[str, Any] = SchemaGenerator().get_schema(request=None, public=True)
+    generator: Any = SchemaGenerator
+    document: dict[str, Any] = generator().get_schema(request=None, public=True)
+    for operations in document["paths"].values():
+        for operation in operations.values():
+            _make_readable(operation)
     return document
+
+
+def _make_readable(operation: dict[str, Any]) -> None:
+    """Headings begin with a capital; an operation without a summary is told by its description."""
+    operation["tags"] = [tag[:1].upper() + tag[1:] for tag in operation.get("tags", [])]
+    if not operation.get("summary") and operation.get("description"):
+        sentence = str(operation["description"]).splitlines()[0].partition(". ")[0]
+        operation["summary"] = sentence.rstrip(".")
 
 
 @lru_cache(maxsize=1)

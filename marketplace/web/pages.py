@@ -3,8 +3,9 @@
 from typing import Any
 
 from django.conf import settings
-from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
 from django.shortcuts import render
+from django.templatetags.static import static
 from django.views.decorators.http import require_safe
 
 from marketplace.core.problems import unknown_path
@@ -67,6 +68,12 @@ def inbox(request: HttpRequest) -> HttpResponse:
     return answer
 
 
+@require_safe
+def icon(request: HttpRequest) -> HttpResponse:
+    """`/favicon.ico`, which browsers ask for by themselves."""
+    return HttpResponseRedirect(static("web/favicon.svg"))
+
+
 def inbox_is_open() -> bool:
     """Whether codes may be read by everyone who asks: never in production."""
     return bool(settings.PROFILE != "production")
@@ -126,10 +133,13 @@ def _groups() -> list[dict[str, Any]]:
         {
             "title": "Sockets",
             "links": [
-                _address(f"{sockets}/ws/?token=…", "Plain JSON over WebSocket, all topics on one line"),
+                _address(
+                    f"{sockets}/ws/?token=…", "Plain JSON over WebSocket, all topics on one line"
+                ),
                 _address(f"{sockets}/socket/websocket?token=…", "Phoenix Channels, v1 and v2"),
                 _address(
-                    "GET /api/v1/topics/{topic}/events", "The log as JSON, or live as server-sent events"
+                    "GET /api/v1/topics/{topic}/events",
+                    "The log as JSON, or live as server-sent events",
                 ),
             ],
         },

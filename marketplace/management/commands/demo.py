@@ -1,4 +1,4 @@
-"""`manage.py demo`: the people of the demonstration and their rooms. A second run changes nothing."""
+"""`manage.py demo`: the demo people and their rooms. A second run changes nothing."""
 
 import sys
 from argparse import ArgumentParser

@@ -19,6 +19,7 @@ let connection = null;
 let current = null;
 let lastTyping = 0;
 let phone = "";
+let isAtEnd = true;
 
 // ---------------------------------------------------------------- signing in
 
@@ -267,6 +268,7 @@ async function openRoom(id) {
   (isWide() ? byId("text") : byId("room-title")).focus();
   if (!talks.has(id)) await loadTalk(id);
   if (current !== id) return;
+  isAtEnd = true;
   showMessages({ toEnd: true });
   markRead();
 }
@@ -321,7 +323,6 @@ function showMessages({ toEnd = false, keepPlace = false } = {}) {
   const talk = talks.get(current);
   if (!talk) return;
   const scroll = byId("messages-scroll");
-  const atEnd = scroll.scrollHeight - scroll.scrollTop - scroll.clientHeight < 80;
   const heightBefore = scroll.scrollHeight;
   const list = byId("messages");
   const kept = new Map([...list.children].map((node) => [node.dataset.key, node]));
@@ -340,7 +341,20 @@ function showMessages({ toEnd = false, keepPlace = false } = {}) {
   while (list.children.length > wanted.length) list.lastChild.remove();
   byId("earlier").hidden = !talk.hasMore;
   if (keepPlace) scroll.scrollTop += scroll.scrollHeight - heightBefore;
-  else if (toEnd || atEnd) scroll.scrollTop = scroll.scrollHeight;
+  else if (toEnd || isAtEnd) scroll.scrollTop = scroll.scrollHeight;
+}
+
+// Who reads the newest message goes on reading the newest, also when the place gets smaller.
+function followEnd() {
+  const scroll = byId("messages-scroll");
+  let height = 0;
+  scroll.addEventListener("scroll", () => {
+    if (scroll.clientHeight === height) isAtEnd = scroll.scrollHeight - scroll.scrollTop - scroll.clientHeight < 80;
+  });
+  new ResizeObserver(() => {
+    height = scroll.clientHeight;
+    if (isAtEnd) scroll.scrollTop = scroll.scrollHeight;
+  }).observe(scroll);
 }
 
 function rows(talk) {
@@ -406,14 +420,17 @@ function markRead() {
   if (!room || document.hidden || !connection?.ready) return;
   const newest = ordered(talks.get(current) ?? { messages: new Map() }).at(-1);
   if (!newest || !connection.topics.get(topicOf(current))?.joined) return;
-  if ((room.my_last_read_seq ?? 0) >= newest.seq) return;
+  if (Math.max(room.my_last_read_seq ?? 0, room.marked ?? 0) >= newest.seq) return;
+  room.marked = newest.seq;
   connection
     .command(topicOf(room.id), "mark_read", { seq: newest.seq })
     .then((answer) => {
       keepRoom({ id: room.id, my_last_read_seq: answer.last_read_seq, unread_count: answer.unread_count });
       showRooms();
     })
-    .catch(() => {});
+    .catch(() => {
+      keepRoom({ id: room.id, marked: 0 });
+    });
 }
 
 function showTyping() {
@@ -602,6 +619,7 @@ byId("text").addEventListener("input", typed);
 byId("text").addEventListener("keydown", (event) => {
   if (event.key === "Enter" && !event.shiftKey && !event.isComposing) send(event);
 });
+followEnd();
 window.addEventListener("hashchange", () => me && connection && openFromAddress());
 document.addEventListener("visibilitychange", markRead);
 
