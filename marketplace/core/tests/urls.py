@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from django.db import DataError, IntegrityError, OperationalError
+from asgiref.sync import sync_to_async
+from django.db import DataError, IntegrityError, OperationalError, connection
 from django.http import HttpRequest, HttpResponse
 from django.urls import path
 from django.views.decorators.http import require_GET
@@ -172,8 +173,19 @@ def broken_page(request: HttpRequest) -> HttpResponse:
     raise RuntimeError("a page fell over")
 
 
+def ask_once() -> None:
+    """One query in a thread of a server: its connection ends with it, as the server would do."""
+    Job.objects.order_by("id").exists()
+    connection.close()
+
+
+def threaded_page(request: HttpRequest) -> HttpResponse:
+    ask_once()
+    return HttpResponse("threaded")
+
+
 async def async_page(request: HttpRequest) -> HttpResponse:
-    await Job.objects.order_by("id").aexists()
+    await sync_to_async(ask_once)()
     return HttpResponse("async")
 
 
@@ -192,6 +204,7 @@ urlpatterns = [
     path("form", page),
     path("broken", broken_page),
     path("async", async_page),
+    path("threaded", threaded_page),
 ]
 
 handler400 = "marketplace.core.problems.bad_request"
