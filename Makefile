@@ -27,8 +27,8 @@ help: ## Show this list
 
 run: $(BASE) ## Install, migrate, make the demo data, serve on PORT (8000) in the foreground
 	@$(PY) manage.py migrate --verbosity 0
-	@$(PY) manage.py demo
-	@exec $(PY) manage.py serve
+	@$(PY) manage.py demo --silent
+	@exec $(PY) manage.py serve --banner
 
 start: $(BASE) ## Migrate and start all parts in the background; returns when the server is ready
 	@$(PY) manage.py stack start

@@ -22,6 +22,13 @@ from daphne.http_protocol import HTTPFactory, WebRequest
 from daphne.server import Server
 from twisted.internet import reactor as installed_reactor
 
+from marketplace.serving.bounds import (
+    BACKLOG,
+    KEEP_ALIVE_S,
+    MAX_BODY_BYTES,
+    STALLED_TICKS,
+    TOO_LARGE,
+)
 from marketplace.serving.drain import ServeOptions, drain, leave, watch_signals
 from marketplace.serving.websocket import (
     Address,
@@ -32,12 +39,6 @@ from marketplace.serving.websocket import (
 
 logger = structlog.get_logger(__name__)
 reactor: Any = installed_reactor  # Twisted declares it as a module of bare interfaces
-
-BACKLOG = 2048
-HTTP_IDLE_S = 65
-STALLED_TICKS = 15
-MAX_BODY_BYTES = 64 * 1024 * 1024
-TOO_LARGE = b"HTTP/1.1 413 Content Too Large\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 
 
 def unsent_bytes(transport: Any) -> int:
@@ -213,7 +214,7 @@ class HttpConnections(HTTPFactory):
         """One HTTP connection."""
         protocol = super().buildProtocol(address)
         protocol.requestFactory = DaphneRequest
-        protocol.timeOut = HTTP_IDLE_S
+        protocol.timeOut = KEEP_ALIVE_S
         return protocol
 
 

@@ -4,7 +4,7 @@ import errno
 import socket
 from urllib.parse import urlsplit
 
-BACKLOG = 2048
+from marketplace.serving.bounds import BACKLOG
 
 
 class PortTaken(OSError):

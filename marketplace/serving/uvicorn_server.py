@@ -11,6 +11,13 @@ import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.protocols.utils import get_local_addr, get_remote_addr
 
+from marketplace.serving.bounds import (
+    BACKLOG,
+    KEEP_ALIVE_S,
+    MAX_BODY_BYTES,
+    STALLED_TICKS,
+    TOO_LARGE,
+)
 from marketplace.serving.drain import ServeOptions, drain, leave, watch_signals
 from marketplace.serving.websocket import (
     Address,
@@ -18,10 +25,6 @@ from marketplace.serving.websocket import (
     WebSocketConnection,
     WebSocketHost,
 )
-
-BACKLOG = 2048
-KEEP_ALIVE_S = 65
-STALLED_TICKS = 15
 
 
 class UvicornWebSocket(WebSocketConnection, asyncio.Protocol):
@@ -67,25 +70,51 @@ class UvicornWebSocket(WebSocketConnection, asyncio.Protocol):
 
 
 class UvicornHttp(HttpToolsProtocol):
-    """uvicorn's HTTP protocol that says `close` while the server drains, and that is watched."""
+    """uvicorn's HTTP protocol that limits bodies, says `close` in a drain, and is watched."""
 
     def __init__(self, *, host: WebSocketHost, **options: Any) -> None:
         super().__init__(**options)
         self.host = host
         self.waiting_since: int | None = host.tick
         self.stalled_since: tuple[int, int] | None = None
+        self.is_refused = False
+        self.body_bytes = 0
 
     def on_message_begin(self) -> None:
         """A request begins: its head must come in time."""
         super().on_message_begin()
         self.waiting_since = self.host.tick
+        self.body_bytes = 0
 
     def on_headers_complete(self) -> None:
-        """The head is there."""
+        """The head is there; a body that announces too much is refused before it comes."""
         self.waiting_since = None
+        lengths = [value for name, value in self.headers if name == b"content-length"]
+        if any(int(length) > MAX_BODY_BYTES for length in lengths):  # httptools lets digits pass
+            self._refuse_body()
+            return
         super().on_headers_complete()
         if self.host.draining and not self.is_idle():
             self.cycle.keep_alive = False
+
+    def on_body(self, body: bytes) -> None:
+        """Refuse a body that turns out too long."""
+        self.body_bytes += len(body)
+        if self.body_bytes > MAX_BODY_BYTES and not self.is_refused:
+            self._refuse_body()
+        if not self.is_refused:
+            super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """The body is there."""
+        if not self.is_refused:
+            super().on_message_complete()
+
+    def _refuse_body(self) -> None:
+        self.is_refused = True
+        if self.is_idle() or not self.cycle.response_started:
+            self.transport.write(TOO_LARGE)
+        self.transport.close()
 
     def is_idle(self) -> bool:
         """Whether nothing is asked at the moment."""

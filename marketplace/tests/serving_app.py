@@ -29,6 +29,9 @@ async def _lifespan(receive: Any, send: Any) -> None:
 async def _http(scope: Message, receive: Any, send: Any) -> None:
     if scope["path"] == "/fail":
         raise RuntimeError("as asked")
+    if scope["path"] == "/body":
+        while (await receive()).get("more_body"):
+            pass
     if scope["path"] == "/slow":
         await asyncio.sleep(1.0)
     await send(

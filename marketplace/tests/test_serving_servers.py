@@ -253,6 +253,21 @@ class TestHttp:
     def test_answers_500_when_the_application_fails(self, server: ServerProcess) -> None:
         assert server.get("/fail").startswith(b"HTTP/1.1 500 ")
 
+    def test_refuses_an_enormous_body_before_it_is_stored(self, server: ServerProcess) -> None:
+        with socket.create_connection(("127.0.0.1", server.port), timeout=10) as client:
+            client.sendall(b"POST / HTTP/1.1\r\nHost: test\r\nContent-Length: 67108865\r\n\r\n")
+
+            assert read_all(client).startswith(b"HTTP/1.1 413 ")
+
+    def test_refuses_an_enormous_body_that_announces_no_length(self, server: ServerProcess) -> None:
+        part = b"100000\r\n" + b"x" * 1_048_576 + b"\r\n"
+        head = b"POST /body HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked\r\n\r\n"
+        with socket.create_connection(("127.0.0.1", server.port), timeout=10) as client:
+            client.sendall(head)
+
+            with pytest.raises((BrokenPipeError, ConnectionResetError)):
+                client.sendall(part * 100)
+
     def test_waits_for_a_slow_reader_of_a_stream(self, server: ServerProcess) -> None:
         with socket.create_connection(("127.0.0.1", server.port), timeout=10) as client:
             client.sendall(b"GET /flood HTTP/1.1\r\nHost: test\r\n\r\n")

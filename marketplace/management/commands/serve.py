@@ -18,6 +18,7 @@ from marketplace.core.keys import check_keys
 from marketplace.core.startup import start_fields
 from marketplace.serving.drain import Part, ServeOptions
 from marketplace.serving.listening import PortTaken, listen
+from marketplace.web.people import DEMO_PASSWORD, PEOPLE
 
 logger = structlog.get_logger(__name__)
 
@@ -33,14 +34,6 @@ PAGES = (
     ("/api/swagger", "the API, to read and to try"),
     ("/admin", "for staff"),
 )
-DEMO_PEOPLE = (
-    ("asha", "buyer"),
-    ("bruno", "seller"),
-    ("chiara", "employee"),
-    ("dmitri", "courier"),
-    ("edith", "admin"),
-)
-DEMO_PASSWORD = "Password123!"  # noqa: S105  # of people who do not exist; never made in production
 
 
 class Command(BaseCommand):
@@ -121,9 +114,9 @@ def banner_text(public_url: str) -> str:
     """The URLs, and the people to sign in as."""
     pages = [f"  {public_url + path:<40} {purpose}" for path, purpose in PAGES]
     people = [
-        f"  {name:<8} {role:<9} {name + '@example.com':<20} +1555010000{number}  {DEMO_PASSWORD}"
-        for number, (name, role) in enumerate(DEMO_PEOPLE, start=1)
+        f"  {one.username:<8} {one.part:<10} {one.phone_number:<14} {one.email}" for one in PEOPLE
     ]
-    return "\n".join(
-        ["", "Marketplace is running. Ctrl-C ends it.", *pages, "", "Demo accounts:", *people, ""]
-    )
+    accounts = [f"Demo accounts, password {DEMO_PASSWORD}, codes in /demo/inbox:", *people, ""]
+    if settings.PROFILE == "production":
+        accounts = []
+    return "\n".join(["", "Marketplace is running. Ctrl-C ends it.", *pages, "", *accounts])
