@@ -8,11 +8,13 @@ import socket
 import struct
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from typing import Self
 
 CLOSED_BY_PEER = -1
+PATIENCE_S = 15.0
 
 
 def free_port() -> int:
@@ -44,12 +46,17 @@ class ServerProcess:
         self.read_until("ready")
 
     def read_until(self, wanted: str) -> None:
-        """Read the output up to a line."""
+        """Read the output up to a line; a server that never says it is killed."""
         assert self.process.stdout is not None
-        for line in self.process.stdout:
-            if line.strip() == wanted:
-                return
-        raise AssertionError(f"the server ended before it said {wanted!r}")
+        watchdog = threading.Timer(PATIENCE_S, self.process.kill)
+        watchdog.start()
+        try:
+            for line in self.process.stdout:
+                if line.strip() == wanted:
+                    return
+        finally:
+            watchdog.cancel()
+        raise AssertionError(f"the server did not say {wanted!r}")
 
     def terminate(self) -> None:
         """Ask it to end."""
