@@ -11,7 +11,7 @@ from marketplace.core import idempotency, job_rows
 from marketplace.core.clock import now
 from marketplace.core.runner import fill_slot
 from marketplace.core.schedule import slot_of
-from marketplace.core.task_registry import cleanup_parts, register_cleanup, tickers
+from marketplace.core.task_registry import cleanup_parts, find_task, register_cleanup, tickers
 
 logger = structlog.get_logger(__name__)
 
@@ -51,7 +51,7 @@ def run_slot(name: str) -> None:
     """Fill the present slot of a scheduled task, or call a ticker; called by beat."""
     if name in tickers():
         run_ticker(name)
-    elif settings.ENABLE_BACKGROUND_TASKS and name in settings.SCHEDULE:
+    elif settings.ENABLE_BACKGROUND_TASKS and name in settings.SCHEDULE and find_task(name):
         fill_slot(name, slot_of(settings.SCHEDULE[name], now()))
 
 

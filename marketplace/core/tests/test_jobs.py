@@ -16,7 +16,7 @@ from django.core.management import CommandError, call_command
 from django.db import connection
 from pytest_django import Settings
 
-from marketplace.core import job_rows, jobs
+from marketplace.core import job_rows, jobs, tasks
 from marketplace.core import runner as runner_module
 from marketplace.core.clock import now
 from marketplace.core.db import atomic
@@ -347,6 +347,17 @@ class TestSchedule:
         )
         assert entries["cleanup"]["schedule"].hour == {3}
 
+    @pytest.mark.parametrize(("name", "rows"), [("test_note", 1), ("test_unheard_of", 0)])
+    def test_a_slot_that_beat_asks_for_is_filled_where_it_has_a_task(
+        self, settings: Settings, name: str, rows: int
+    ) -> None:
+        settings.SCHEDULE = {name: 3600}
+
+        tasks.run_slot(name)
+        tasks.run_slot(name)
+
+        assert Job.objects.count() == rows
+
     def test_a_failing_ticker_stops_no_other(self, monkeypatch: pytest.MonkeyPatch) -> None:
         calls = []
 
@@ -435,8 +446,6 @@ class TestCleanup:
         assert sorted(Job.objects.values_list("key", flat=True)) == ["dead", "new"]
 
     def test_a_part_that_fails_stops_no_other(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        from marketplace.core import tasks
-
         called = []
 
         def broken(_: datetime) -> int:
