@@ -1,7 +1,7 @@
 """Kill -9 the server while people send, then ask whether anything acked was lost or told twice.
 
-`python -m marketplace.tests.kill --kills 20 --acked 4000 --seed 7` prints one summary line; DATABASE_URL
-chooses the database. Bounded and seeded: the moments of the kills come from the seed.
+`python -m marketplace.tests.kill --kills 20 --acked 4000 --seed 7` prints one summary line;
+DATABASE_URL chooses the database. Bounded and seeded: the moments of the kills come from the seed.
 """
 
 import argparse
@@ -12,6 +12,7 @@ import tempfile
 import time
 from collections import Counter
 from dataclasses import dataclass, field
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,8 @@ class Plan:
     soonest: float = 0.2
     latest: float = 1.2
     pace_s: float = 0.005
+    # Two share a direct room; more sit in a group. The senders take turns among them.
+    people: int = 2
     failpoint: str = ""
 
 
@@ -123,8 +126,11 @@ def run(plan: Plan, folder: Path) -> Outcome:
     """Everything: people, senders, kills, checks."""
     with Site(folder) as site:
         server = site.start(plan.server)
-        people = [site.sign_up(server, f"sender{n}") for n in range(len(SENDERS))]
-        room_id = site.open_group(server, people[0], *people[1:])
+        people = [site.sign_up(server, f"sender{n}") for n in range(plan.people)]
+        if len(people) == 2:
+            room_id = site.open_room(server, *people)
+        else:
+            room_id = site.open_group(server, people[0], *people[1:])
         return asyncio.run(_run(plan, server, people, room_id))
 
 
@@ -133,12 +139,12 @@ async def _run(plan: Plan, server: Server, people: list[Person], room_id: str) -
     outcome, enough, began = Outcome(), asyncio.Event(), time.monotonic()
     receivers = [
         Follower(protocol, lambda: server.socket_url, person.token, room_id).start()
-        for protocol, person in zip(RECEIVERS, people, strict=False)
+        for protocol, person in zip(RECEIVERS, cycle(people), strict=False)
     ]
     async with httpx.AsyncClient(base_url=server.url, timeout=20) as client:
         senders = [
             _sender(protocol, f"s{n}", person, room_id, server, client)
-            for n, (protocol, person) in enumerate(zip(SENDERS, people, strict=True))
+            for n, (protocol, person) in enumerate(zip(SENDERS, cycle(people), strict=False))
         ]
         followers = [one.follower for one in senders if isinstance(one, SocketSender)]
         work = [asyncio.create_task(one.run(enough, plan.pace_s)) for one in senders]
@@ -289,7 +295,7 @@ def main() -> int:
     asked = parser.parse_args()
     plan = Plan(
         kills=asked.kills, acked=asked.acked, seed=asked.seed, server=asked.server,
-        failpoint=asked.failpoint, pace_s=0.02, latest=2.5,
+        failpoint=asked.failpoint, pace_s=0.02, latest=2.5, people=len(SENDERS),
     )  # fmt: skip
     with tempfile.TemporaryDirectory(prefix="marketplace-kill-") as folder:
         outcome = run(plan, Path(folder))

@@ -1,7 +1,7 @@
 """Nothing that was acked is lost or told twice, however the server dies.
 
-The suite makes a small run; MARKETPLACE_KILLS and MARKETPLACE_ACKED make it as large as one likes, as
-does `python -m marketplace.tests.kill`.
+The suite makes a small run; MARKETPLACE_KILLS and MARKETPLACE_ACKED make it as large as one likes,
+as does `python -m marketplace.tests.kill`.
 """
 
 import os
@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from marketplace.tests.kill import Plan, RestSender, Sender, find_faults, follower_faults, run
 from marketplace.tests.clients.talkers import Follower
+from marketplace.tests.kill import Plan, RestSender, Sender, find_faults, follower_faults, run
 from marketplace.tests.live import Person
 
 pytestmark = [pytest.mark.integration, pytest.mark.transactions]

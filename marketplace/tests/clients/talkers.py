@@ -147,9 +147,9 @@ class Talker:
         """Payloads of the events of these names, so far."""
         return [payload for event, payload in self.heard if event in events]
 
-    async def until(self, holds: Callable[[], Any], *, timeout: float = ANSWER_S) -> Any:
+    async def until(self, holds: Callable[[], Any], *, within_s: float = ANSWER_S) -> Any:
         """Wait until something holds of what was heard; gives it."""
-        async with asyncio.timeout(timeout):
+        async with asyncio.timeout(within_s):
             while not (found := holds()):
                 if self._reader.done():
                     raise Gone(f"closed with {self.connection.close_code}")
@@ -157,9 +157,9 @@ class Talker:
                 await self._changed.wait()
         return found
 
-    async def closed(self, *, timeout: float = ANSWER_S) -> int | None:
+    async def closed(self, *, within_s: float = ANSWER_S) -> int | None:
         """The close code, once the connection has ended."""
-        async with asyncio.timeout(timeout):
+        async with asyncio.timeout(within_s):
             # Not awaited itself: who gives up waiting must not end the reading.
             await asyncio.wait({self._reader})
             await self.connection.wait_closed()
@@ -261,9 +261,7 @@ class PhoenixV1(Talker):
             self.told(frame["event"], payload)
 
 
-PROTOCOLS: dict[str, type[Talker]] = {
-    one.protocol: one for one in (Plain, PhoenixV1, PhoenixV2)
-}
+PROTOCOLS: dict[str, type[Talker]] = {one.protocol: one for one in (Plain, PhoenixV1, PhoenixV2)}
 
 
 class Follower:
@@ -286,6 +284,7 @@ class Follower:
         self.joins = 0
         self.talker: Talker | None = None
         self.joined = asyncio.Event()
+        self._moved = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
     def start(self, *, since: int = 0) -> Self:
@@ -332,7 +331,7 @@ class Follower:
             talker.listener = lambda name, payload: self._take(payload)
             self.joins += 1
             self.joined.set()
-            await talker.closed(timeout=3600)
+            await talker.closed(within_s=3600)
         finally:
             with contextlib.suppress(ConnectionClosed, OSError):
                 await talker.close()
@@ -351,6 +350,7 @@ class Follower:
         if seq != self.last + 1:
             self.faults.append(f"{self.kind.protocol}: {seq} after {self.last}")
         self.last = seq
+        self._moved.set()
         self.events.append((payload["event_id"], seq))
         if "content" in payload:
             self.contents.append(payload["content"])
@@ -369,11 +369,12 @@ class Follower:
                     raise
                 await asyncio.sleep(0.05)
 
-    async def reach(self, seq: int, *, timeout: float = 30) -> None:
+    async def reach(self, seq: int, *, within_s: float = 30) -> None:
         """Wait until the event of this seq is here."""
-        async with asyncio.timeout(timeout):
+        async with asyncio.timeout(within_s):
             while self.last < seq:
-                await asyncio.sleep(0.02)
+                self._moved.clear()
+                await self._moved.wait()
 
 
 async def at_once(*work: Awaitable[Any]) -> list[Any]:
