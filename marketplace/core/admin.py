@@ -8,9 +8,13 @@ from django.contrib import admin
 from django.contrib.auth.models import Group
 from django.db.models import Model, Q, QuerySet
 from django.http import HttpRequest
+from django.utils.decorators import method_decorator
+from django.views.decorators.csrf import csrf_protect
 from unfold.admin import ModelAdmin
 from unfold.decorators import action as unfold_action
 from unfold.decorators import display as unfold_display
+
+from marketplace.core.db import atomic
 
 Method = TypeVar("Method", bound=Callable[..., Any])
 
@@ -39,7 +43,30 @@ def operation(description: str) -> Callable[[Method], Method]:
     return cast(Callable[[Method], Method], decorator)
 
 
-class StaffAdmin(ModelAdmin):
+class PortableAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # no generic at run time
+    """Stands below the theme: saves inside our `atomic()`, which knows all three databases.
+
+    Django's own transaction here means nothing on MongoDB, and none of ours may begin inside it.
+    """
+
+    @method_decorator(csrf_protect)
+    def changeform_view(
+        self,
+        request: HttpRequest,
+        object_id: str | None = None,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> Any:
+        """The form of one row, shown or saved."""
+        # What Django's own method calls inside its transaction.
+        show_or_save: Callable[..., Any] = vars(admin.ModelAdmin)["_changeform_view"]
+        if request.method in ("GET", "HEAD"):
+            return show_or_save(self, request, object_id, form_url, extra_context)
+        with atomic():
+            return show_or_save(self, request, object_id, form_url, extra_context)
+
+
+class StaffAdmin(ModelAdmin, PortableAdmin):
     """A table as staff see it: newest first, no second count, ids found by their whole value.
 
     key_fields: UUID columns that a search for a UUID compares. text_key_fields: text columns that
