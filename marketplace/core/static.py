@@ -38,7 +38,9 @@ class StaticFilesMiddleware(WhiteNoiseMiddleware):
         response = HttpResponse(streamed.getvalue(), status=streamed.status_code)
         for name, value in streamed.items():
             response[name] = value
-        streamed.close()
+        # Not `close()`: that would tell Django that the whole request has ended.
+        if streamed.file_to_stream is not None:
+            streamed.file_to_stream.close()
         return _at_once(response) if iscoroutinefunction(self) else response
 
 
