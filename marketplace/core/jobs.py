@@ -1,21 +1,19 @@
 """Later work: `enqueue()` in the caller's transaction, run here or by Celery's workers.
 
-The parts: `job_rows` (the table), `runner` (threads without a broker), `schedule` (slots),
-`task_registry` (names), `tasks` (what Celery carries).
+The parts: `job_rows` (the table), `job_control` (operators), `runner` (threads without a broker),
+`schedule` (slots), `task_registry` (names), `tasks` (what Celery carries).
 """
 
-from marketplace.core.job_rows import (
-    enqueue,
+from marketplace.core.job_control import (
     list_dead,
     list_tasks,
     list_waiting,
     retry_job,
-    run_by_id,
-    run_due_jobs,
     run_now,
     schedule_lines,
     sweep,
 )
+from marketplace.core.job_rows import enqueue, run_by_id, run_due_jobs
 from marketplace.core.runner import JobRunner, Schedule, fill_slot, run_tickers, wake
 from marketplace.core.schedule import beat_schedule, slot_of
 from marketplace.core.task_registry import (

@@ -7,7 +7,7 @@ import structlog
 from celery import shared_task
 from django.conf import settings
 
-from marketplace.core import idempotency, job_rows
+from marketplace.core import idempotency, job_control, job_rows
 from marketplace.core.clock import now
 from marketplace.core.runner import fill_slot
 from marketplace.core.schedule import slot_of
@@ -16,7 +16,7 @@ from marketplace.core.task_registry import cleanup_parts, find_task, register_cl
 logger = structlog.get_logger(__name__)
 
 register_cleanup("idempotency_keys", idempotency.delete_expired)
-register_cleanup("jobs", job_rows.delete_done)
+register_cleanup("jobs", job_control.delete_done)
 
 
 @shared_task(name="cleanup")
@@ -37,7 +37,7 @@ def cleanup(**_: Any) -> None:
 @shared_task(name="sweep_jobs")
 def sweep_jobs(**_: Any) -> None:
     """Hand over again what a broker has lost."""
-    job_rows.sweep()
+    job_control.sweep()
 
 
 @shared_task(name="run_job")

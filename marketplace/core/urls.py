@@ -3,21 +3,23 @@
 from django.urls import path
 
 from marketplace.core.views import (
+    AuthHealthView,
     HealthView,
     JobViewSet,
     LiveView,
     MetricsView,
     ReadyView,
     StatusHealthView,
+    StorefrontHealthView,
 )
 
 urlpatterns = [
     path("livez", LiveView.as_view()),
     path("readyz", ReadyView.as_view()),
     path("metrics", MetricsView.as_view()),
-    path("health", StatusHealthView.as_view(status="healthy", version="v1")),
+    path("health", StorefrontHealthView.as_view()),
     path("api/health", StatusHealthView.as_view()),
-    path("api/auth/health", StatusHealthView.as_view()),
+    path("api/auth/health", AuthHealthView.as_view()),
     path("api/v1/health", HealthView.as_view()),
     path("api/v1/jobs", JobViewSet.as_view({"get": "list"})),
     path("api/v1/jobs/dead", JobViewSet.as_view({"get": "dead"})),

@@ -6,7 +6,7 @@ from typing import Any
 
 from django.conf import settings
 from django.http import HttpResponse
-from drf_spectacular.utils import OpenApiResponse, extend_schema
+from drf_spectacular.utils import OpenApiResponse, extend_schema, extend_schema_view
 from prometheus_client import CONTENT_TYPE_LATEST
 from rest_framework.decorators import action
 from rest_framework.request import Request
@@ -50,16 +50,29 @@ class HealthView(OpenView):
 
 
 class StatusHealthView(OpenView):
-    """`/api/health`, `/api/auth/health` (RM5) and `/health` (SF)."""
+    """`/api/health` (RM5): a status word and a version too."""
 
     status = "ok"
     version = "1.0.0"
 
-    @extend_schema(tags=["operations"], responses=StatusHealthOutput)
+    @extend_schema(operation_id="api_health", tags=["operations"], responses=StatusHealthOutput)
     def get(self, request: Request) -> Response:
         """The words of the route, beside GharBazaar's."""
         body = {"status": self.status, "timestamp": wire_time(now()), "version": self.version}
         return Response({**body, **HEALTHY})
+
+
+@extend_schema_view(get=extend_schema(operation_id="auth_health"))
+class AuthHealthView(StatusHealthView):
+    """`/api/auth/health` (RM5)."""
+
+
+@extend_schema_view(get=extend_schema(operation_id="storefront_health"))
+class StorefrontHealthView(StatusHealthView):
+    """`/health` (SF)."""
+
+    status = "healthy"
+    version = "v1"
 
 
 class LiveView(OpenView):

@@ -10,6 +10,7 @@ from pytest_django import Settings
 
 from marketplace.core import limits
 from marketplace.core.errors import Unavailable
+from marketplace.core.limit_store import ProcessStore
 
 
 @pytest.fixture(autouse=True)
@@ -113,8 +114,8 @@ class TestMessages:
         limits.check_message("u", cost=10_000)
 
     def test_forgets_what_has_ended(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(limits.ProcessStore, "SWEEP_EVERY", 1)
-        store = limits.ProcessStore()
+        monkeypatch.setattr(ProcessStore, "SWEEP_EVERY", 1)
+        store = ProcessStore()
         with time_machine.travel("2026-01-10T12:00:00Z", tick=False) as clock:
             store.incr("a", 10)
             store.acquire_entry("m", 3, 10)
