@@ -17,7 +17,7 @@ from chat.services.messages import (
 )
 from chat.services.rooms import room_id_of
 from marketplace.core.errors import ValidationFailed
-from marketplace.core.inputs import AnyCaseChoiceField, InputSerializer
+from marketplace.core.inputs import AnyCaseChoiceField, InputSerializer, clean_json
 from marketplace.core.text import clean_text
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ def read_send_message(payload: dict[str, Any]) -> SendCommand:
     if data is not None:
         if not isinstance(data, dict):
             raise _wrong("data", "This must be an object.")
-        command.data = data
+        command.data = clean_json(data, field="data")
     for name in ("reply_to_id", "replyToId", "reply_to", "replyTo"):
         if payload.get(name) is not None:
             command.reply_to_id = _id(payload[name], name)

@@ -192,12 +192,15 @@ def _store_in_one_statement(commands: Sequence[SendCommand]) -> list[Outcome]:
 
 
 def _charge(commands: Sequence[SendCommand], outcomes: dict[int, Outcome]) -> None:
-    """Take each sender's rate, but not for what is stored already: a resend is free."""
-    known = _known_messages(commands)
+    """Take each sender's rate, for what will be stored: not of strangers, not for resends."""
+    members = _memberships(commands)
+    taken = set(_known_messages(commands))
     for index, command in enumerate(commands):
         key = (command.room_id, command.actor.pk, command.client_id or "")
-        if command.charged or key in known:
+        if command.charged or key in taken or key[:2] not in members:
             continue
+        if command.client_id is not None:
+            taken.add(key)
         try:
             limits.check_message(command.actor.public_id)
             command.charged = True

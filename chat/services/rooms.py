@@ -65,9 +65,10 @@ def open_direct_room(
 ) -> tuple[Room, bool]:
     """The one room of these two about this subject, made if there is none; whether it is new."""
     pair = ":".join(sorted([str(actor.id), str(other.id)]))
+    # The length keeps ("a:b", "c") and ("a", "b:c") apart.
     room = Room(
         kind=RoomKind.DIRECT,
-        natural_key=f"direct:{pair}:{subject_type}:{subject_id}",
+        natural_key=f"direct:{pair}:{len(subject_type)}:{subject_type}:{subject_id}",
         subject_type=subject_type,
         subject_id=subject_id,
     )
