@@ -2,7 +2,12 @@
 
 from typing import Any, ClassVar
 
-from drf_spectacular.utils import OpenApiExample, extend_schema_serializer
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import (
+    OpenApiExample,
+    extend_schema_field,
+    extend_schema_serializer,
+)
 from rest_framework import serializers
 
 from accounts import formats
@@ -62,6 +67,11 @@ class UsernameField(FormatField):
         return formats.username(text)
 
 
+@extend_schema_field(OpenApiTypes.STR)
+class RoleWordField(AnyCaseChoiceField):
+    """A word for a role; which words there are is written once, in the registration."""
+
+
 class CodeField(serializers.CharField):
     """A one-time code; as a number it has lost its leading zeros and gets them back."""
 
@@ -90,8 +100,10 @@ class RegisterInput(InputSerializer):
         required=False, allow_null=True, trim_whitespace=False, write_only=True
     )
     name = serializers.CharField(required=False, allow_null=True, max_length=150)
-    role = AnyCaseChoiceField(
-        choices=sorted(ROLE_WORDS), required=False, help_text="The role that the user chooses."
+    role = RoleWordField(
+        choices=sorted(ROLE_WORDS),
+        required=False,
+        help_text="The role that the user chooses: " + ", ".join(sorted(ROLE_WORDS)) + ".",
     )
 
 
@@ -208,14 +220,14 @@ class TokenPairOutput(serializers.Serializer[TokenPair]):
 
 
 @extend_schema_serializer(examples=[OpenApiExample("Registered", {"user": USER_EXAMPLE})])
-class RegisteredOutput(serializers.Serializer[User]):
+class UserAloneOutput(serializers.Serializer[User]):
     """A user without tokens: they come with the code."""
 
     user = UserOutput()
 
 
 @extend_schema_serializer(examples=[OpenApiExample("Sent", {"message": "OTP sent"})])
-class MessageOutput(serializers.Serializer[Any]):
+class DoneOutput(serializers.Serializer[Any]):
     """One answer for every phone."""
 
     message = serializers.CharField()

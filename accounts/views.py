@@ -2,7 +2,7 @@
 
 from typing import Any, ClassVar
 
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.utils import PolymorphicProxySerializer, extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -11,13 +11,14 @@ from accounts.enums import Issuer
 from accounts.models import User
 from accounts.serializers import (
     CodeInput,
-    MessageOutput,
+    DoneOutput,
     PhoneInput,
     ProfileInput,
     PublicUserOutput,
     RefreshInput,
     RegisterInput,
     TokenPairOutput,
+    UserAloneOutput,
     UserOutput,
 )
 from accounts.services import otp, profiles, registration, sessions
@@ -69,7 +70,13 @@ class RegisterView(PublicAuthView):
         description="By phone alone the first code is sent and the answer is `{user}`; with a "
         "password the answer also holds tokens.",
         request=RegisterInput,
-        responses={201: TokenPairOutput},
+        responses={
+            201: PolymorphicProxySerializer(
+                component_name="RegisterOutput",
+                serializers=[TokenPairOutput, UserAloneOutput],
+                resource_type_field_name=None,
+            )
+        },
     )
     def post(self, request: Request) -> Response:
         """Make a user; with a password he is signed in at once."""
@@ -91,7 +98,7 @@ class RequestCodeView(PublicAuthView):
         summary="Ask for a code by SMS",
         description="One answer for every phone, known or not.",
         request=PhoneInput,
-        responses={200: MessageOutput},
+        responses={200: DoneOutput},
     )
     def post(self, request: Request) -> Response:
         """Send a code, if the phone belongs to somebody."""
@@ -153,7 +160,7 @@ class LogoutView(ApiView):
         summary="End this session",
         description="All its tokens are refused and its sockets closed from now on.",
         request=None,
-        responses={200: MessageOutput},
+        responses={200: DoneOutput},
     )
     def post(self, request: Request) -> Response:
         """End the session of the token."""

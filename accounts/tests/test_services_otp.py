@@ -211,6 +211,32 @@ class TestFiveChecks:
 
 
 @pytest.mark.django_db
+class TestBetweenCheckAndUse:
+    """Each step holds alone, whatever another request did since the one before it."""
+
+    def test_an_exhausted_code_gives_no_attempt(self, asha: User) -> None:
+        challenge = ask()
+        OtpChallenge.objects.filter(pk=challenge.pk).update(attempts_left=0)
+
+        assert otp._take_one(challenge, at=challenge.created_at) is False
+
+    @pytest.mark.parametrize("column", ["consumed_at", "replaced_at"])
+    def test_a_code_that_is_gone_by_now_opens_nothing(self, asha: User, column: str) -> None:
+        challenge = ask()
+        attempt = otp._take_attempt(phone_number=ASHA, address=ADDRESS)
+        OtpChallenge.objects.filter(pk=challenge.pk).update(**{column: challenge.created_at})
+
+        with pytest.raises(OtpInvalid):
+            otp._accept(attempt=attempt, issuer=Issuer.MARKETPLACE, address=ADDRESS, user_agent="")
+        assert AuthSession.objects.count() == 0
+
+    def test_a_phone_of_nobody_opens_nothing_even_with_its_code(self, db: None) -> None:
+        challenge = ask(NOBODY)
+
+        assert otp._is_right(challenge, otp.code_of(challenge)) is False
+
+
+@pytest.mark.django_db
 class TestSendLimits:
     def test_growing_waits(self, asha: User, clock: time_machine.Traveller) -> None:
         for wait in (30, 60, 120, 240):
