@@ -25,7 +25,7 @@ if os.environ.get("REDIS_URL") and os.environ.get("PYTEST_XDIST_WORKER", "").sta
         os.environ["REDIS_URL"], os.environ["PYTEST_XDIST_WORKER"]
     )
 
-import pytest
+import pytest  # noqa: E402  # after the profile is chosen
 
 LIMIT_KEYS = "marketplace:limits*"
 NO_TRANSACTIONS = "needs transactions, which this database does not have"
@@ -145,6 +145,30 @@ def _database_ready(request: pytest.FixtureRequest, django_db_setup: None) -> No
         able = has_transactions()
     if not able:
         pytest.skip(NO_TRANSACTIONS)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_fixture_setup(
+    fixturedef: pytest.FixtureDef[Any], request: pytest.FixtureRequest
+) -> Iterator[None]:
+    """Before the test database is dropped: end the sessions that threads of tests left open."""
+    result = yield
+    if fixturedef.argname == "django_db_setup":
+        blocker = request.getfixturevalue("django_db_blocker")
+        fixturedef.addfinalizer(lambda: _end_other_sessions(blocker))
+    return result
+
+
+def _end_other_sessions(blocker: Any) -> None:
+    from django.db import connection
+
+    if connection.vendor != "postgresql":
+        return
+    with blocker.unblock(), connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+            "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
 
 
 def pytest_report_header() -> str:
