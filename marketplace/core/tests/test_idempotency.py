@@ -12,6 +12,7 @@ from django.test import Client
 
 from marketplace.core import idempotency
 from marketplace.core.clock import now
+from marketplace.core.ids import uuid7
 from marketplace.core.models import IdempotencyKey
 from marketplace.core.tests.urls import EchoView, OutcomeView
 
@@ -147,6 +148,14 @@ class TestWhileTheFirstRuns:
             assert idempotency.begin(scope="s", body_hash="b") == idempotency.Replay(
                 201, "application/json", b"heir"
             )
+
+    def test_of_two_heirs_one_takes_over(self) -> None:
+        idempotency.begin(scope="s", body_hash="b")
+        seen_by_both = IdempotencyKey.objects.get()
+        idempotency._take_over(seen_by_both, "b", uuid7(), now())
+
+        with pytest.raises(idempotency.IdempotencyInProgress):
+            idempotency._take_over(seen_by_both, "b", uuid7(), now())
 
     def test_cleanup_forgets_what_is_over(self) -> None:
         idempotency.begin(scope="s", body_hash="b")

@@ -182,6 +182,29 @@ class TestLease:
             row.refresh_from_db()
             assert row.state == "done"
 
+    @pytest.mark.parametrize("ended_lease", [False, True])
+    def test_is_not_given_to_a_second_who_saw_the_row_free(
+        self, monkeypatch: pytest.MonkeyPatch, ended_lease: bool
+    ) -> None:
+        row = jobs.enqueue("test_note", key="k")
+        if ended_lease:
+            Job.objects.filter(id=row.id).update(state="running", lease_until=now())
+        others: list[Job | None] = []
+
+        def claimed_by_another(name: str) -> int:
+            """Called between the look and the UPDATE."""
+            if not others:
+                others.append(None)
+                others[0] = job_rows.claim(row.id)
+            return 8
+
+        monkeypatch.setattr(job_rows, "most_runs", claimed_by_another)
+
+        assert job_rows.claim(row.id) is None
+        assert others[0] is not None
+        row.refresh_from_db()
+        assert (row.run, row.attempts) == (others[0].run, 1)
+
     def test_is_renewed_while_the_job_is_worked_on(self) -> None:
         with time_machine.travel("2026-01-10T12:00:00Z", tick=False) as clock:
             row = jobs.enqueue("test_note", key="k")
