@@ -238,7 +238,7 @@ class PlainConsumer(ConnectionConsumer):
         try:
             since, epoch = since_of({name: values[0] for name, values in query.items()})
         except AppError as error:
-            session.send([session.wire.reply_error(Ref(topic), error, reason="", request_id="")])
+            session.reply_error(Ref(topic), error, None, "")
             session.close(codes.ACCESS_ENDED)
             return
         await session.join(topic, Ref(topic, FIXED_REF), token=None, since=since, epoch=epoch)

@@ -475,7 +475,9 @@ class Session:
     def reply_error(self, ref: Ref, error: AppError, failure: str | None, asked: str) -> None:
         """A request has been refused. `failure` is the word that existing clients compare."""
         reason = failure if failure and error.code != "rate_limited" else error.code
-        self.send([self.wire.reply_error(ref, error, reason=reason, request_id=asked)])
+        self.send(
+            [self.wire.reply_error(ref, error, reason=reason, request_id=asked or new_request_id())]
+        )
 
     def send(self, texts: list[bytes]) -> None:
         """Write these texts, after what is waiting."""
