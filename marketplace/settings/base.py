@@ -468,6 +468,12 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
         }
     },
     "SECURITY": [{"bearerAuth": []}],
+    # One name per set of words, whatever the fields that hold them are called.
+    "ENUM_NAME_OVERRIDES": {
+        "RoomKind": "chat.enums.RoomKind",
+        "RoomRole": "chat.enums.RoomRole",
+        "MessageKind": "chat.enums.MessageKind",
+    },
 }
 
 UNFOLD: dict[str, Any] = {

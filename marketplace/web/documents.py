@@ -48,6 +48,20 @@ class OpenApiView(DocumentView):
         return self.answer(request, openapi_bytes)
 
 
+class ShortOpenApiView(OpenApiView):
+    """`/openapi.json`: the same document at the address where tools look first."""
+
+    @extend_schema(
+        operation_id="openapi_short",
+        summary="This document",
+        tags=["Documents"],
+        responses={200: dict},
+    )
+    def get(self, request: Request) -> HttpResponse:
+        """OpenAPI 3.0 of every REST route."""
+        return super().get(request)
+
+
 class AsyncApiView(DocumentView):
     """`/api/v1/asyncapi.json`."""
 

@@ -14,7 +14,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("api/swagger", documents.swagger, name="api-swagger"),
     path("api-docs", documents.swagger, name="api-docs"),
     path("redoc", documents.redoc, name="redoc"),
-    path("openapi.json", documents.OpenApiView.as_view(), name="openapi-short"),
+    path("openapi.json", documents.ShortOpenApiView.as_view(), name="openapi-short"),
     path("api/v1/openapi.json", documents.OpenApiView.as_view(), name="openapi"),
     path("api/v1/asyncapi.json", documents.AsyncApiView.as_view(), name="asyncapi"),
 ]
