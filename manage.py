@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""The operator's entrance: `manage.py serve`, `migrate`, `demo`, `create_staff`, `run_jobs` and others."""
+"""The operator's entrance: `manage.py serve`, `migrate`, `demo`, `create_staff` and others."""
 
 import os
 import sys
