@@ -319,16 +319,23 @@ class Session:
 
     async def sync(self, membership: Membership, payload: dict[str, Any], ref: Ref) -> None:
         """Answer what the client says it has missed; live events wait until the reply is out."""
-        since, epoch = since_of(payload)
-        self.runtime.hub.hold(membership)
         asked = new_request_id()
         request_id.set(asked)
+        try:
+            since, epoch = since_of(payload)
+        except AppError as error:
+            self.reply_error(ref, error, None, asked)
+            return
+        self.runtime.hub.hold(membership)
         try:
             answer = await self.runtime.run(
                 sync_in_thread, self.user, membership.ref, self.wire.dialect, since, epoch
             )
-        except AppError as error:
-            self.reply_error(ref, error, None, asked)
+        except Exception as error:
+            refusal = error if isinstance(error, AppError) else AppError()
+            if refusal is not error:
+                logger.exception("sync_failed", topic=membership.ref.topic)
+            self.reply_error(ref, refusal, None, asked)
             self.runtime.hub.release(membership, latest_seq=membership.last)
             return
         answer.last_sent = max(answer.last_sent, membership.last if since is None else 0)
