@@ -5,6 +5,7 @@ from uuid import UUID
 
 from accounts.models import User
 from chat import access, selectors
+from chat.enums import RoomKind
 from chat.errors import RoomNotFound
 from chat.serializers import MarkReadInput, read_send_message
 from chat.services import reads
@@ -149,6 +150,8 @@ class RoomConsumer(TopicConsumer):
         if not ref.id:
             raise RoomNotFound
         room = access.membership(actor=actor, room_id=UUID(ref.id)).room
+        if ref.voice == GROUP and room.kind != RoomKind.GROUP:
+            raise RoomNotFound
         [described] = selectors.describe_rooms([room], user=actor)
         history: list[tuple[str, dict[str, Any]]] = []
         if with_history and ref.voice != GROUP:
@@ -160,7 +163,9 @@ class RoomConsumer(TopicConsumer):
     @classmethod
     def refusal_reason(cls, error: AppError, voice: str) -> str:
         """Beat Messaging's clients compare a word of their own."""
-        return "group_not_authorized" if voice == GROUP else error.code
+        if voice == GROUP:
+            return "group_not_authorized"
+        return "unauthorized" if error.status == 401 else error.code
 
     @classmethod
     def message_send(cls, call: Call) -> SendCommand:

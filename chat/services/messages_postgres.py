@@ -18,6 +18,7 @@ from marketplace.core.clock import now, wire_time
 from marketplace.core.context import request_id
 from marketplace.core.db import on_commit, postgres_cursor
 from marketplace.core.ids import uuid7
+from marketplace.core.observe import EVENTS_RECORDED
 from marketplace.events import live
 from marketplace.events.record import is_subscribed, wake_subscribers
 
@@ -145,6 +146,7 @@ def store(commands: "Sequence[tuple[int, SendCommand]]") -> list[Placed]:
                 created_at=at,
             )
         )
+    on_commit(lambda: EVENTS_RECORDED.inc(len(events)))
     on_commit(lambda: live.publish(events))
     if flags[0] and placed:
         wake_subscribers()

@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any
 import orjson
 import structlog
 
+from marketplace.core.observe import HUB_GAPS
 from marketplace.events.live import LiveEvent, Signal
+from marketplace.realtime.codes import TOO_SLOW
 from marketplace.realtime.frames import text_frame
 from marketplace.realtime.topic import EventRow, TopicRef, event_rows
 
@@ -200,12 +202,49 @@ class Hub:
         if local is None or membership not in local.catching_up:
             return
         due = local.start_at(latest_seq)
-        held, membership.held = membership.held or [], None
+        if due:
+            self._fan_out(local, due)
+        if local.early:
+            self._await_gap(local)
+        held = membership.held or []
+        if not membership.paging_until and self._lacks(local, held, latest_seq):
+            # Somebody who joined at the same moment has set the topic further on than he read.
+            reading = self._read_range(local.topic, latest_seq)
+            reading.add_done_callback(partial(self._filled, membership, latest_seq))
+            return
+        membership.held = None
         for event in held:
             membership.pass_on(event)
         self._settle(local)
-        if due:
-            self._fan_out(local, due)
+        self._flush()
+
+    @staticmethod
+    def _lacks(local: LocalTopic, held: list[LiveEvent], latest_seq: int) -> bool:
+        """Whether events went by between what he read and where the topic goes on."""
+        following = local.next_seq or 0
+        if following <= latest_seq + 1:
+            return False
+        known = {event.seq for event in held}
+        return not known.issuperset(range(latest_seq + 1, following))
+
+    def _filled(
+        self,
+        membership: "Membership",
+        latest_seq: int,
+        future: "asyncio.Future[tuple[int, list[LiveEvent]]]",
+    ) -> None:
+        local = self.topics.get(membership.ref.topic)
+        if local is None or membership not in local.catching_up or future.cancelled():
+            return
+        if future.exception() is not None:
+            membership.session.close(TOO_SLOW)  # he comes back and resumes
+            return
+        waiting = {event.seq: event for event in [*future.result()[1], *(membership.held or [])]}
+        membership.held = None
+        for seq in sorted(waiting):
+            if seq < (local.next_seq or 0):
+                membership.pass_on(waiting[seq])
+        self._settle(local)
         self._flush()
 
     def unsubscribe(self, membership: "Membership") -> None:
@@ -275,6 +314,8 @@ class Hub:
         for membership in tuple(local.catching_up):
             if (
                 membership.held is None
+                # One who fetches pages has no live events until his last page is out.
+                and not membership.paging_until
                 and local.next_seq is not None
                 and membership.last < local.next_seq
             ):
@@ -294,6 +335,7 @@ class Hub:
         local.gap_timer = None
         if local.early and local.next_seq is not None:
             self.gaps += 1
+            HUB_GAPS.inc()
             self.catch_up(topic)
 
     def catch_up(self, topic: str) -> None:

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
 logger = structlog.get_logger(__name__)
 
-TTL_S = 60
+# Found by a sweep every 20 s, so a dead process is forgotten within a minute.
+TTL_S = 40
 JOINED, LEFT, DIFF = "presence.joined", "presence.left", "presence.diff"
 
 
@@ -64,6 +65,8 @@ class Presence:
         if self._runtime.bridge.is_shared and topic not in self._topics:
             for packed in await self._runtime.bridge.stored_presence(topic):
                 self._add(topic, Entry.unpack(packed))
+            if session.memberships.get(membership.ref.spelled) is not membership:
+                return  # it went while the store was asked: a ghost would be renewed for ever
         membership.presence = True
         self._arrived(topic, entry)
         self._runtime.bridge.share_presence(topic, entry.ref, entry.pack())

@@ -22,6 +22,7 @@ from accounts.services.tokens import Claims
 from marketplace.core.clock import wire_time
 from marketplace.core.errors import AppError, Forbidden, InvalidToken, TokenRevoked, Unavailable
 from marketplace.core.limits import LocalBucket, rates_of
+from marketplace.core.observe import EVENTS_PUBLISHED, SOCKETS
 from marketplace.events import live
 from marketplace.events.live import Control, LiveEvent, Signal
 from marketplace.events.models import TopicHead
@@ -133,6 +134,7 @@ class Runtime:
     def committed(self, events: list[LiveEvent]) -> None:
         """Events of this process, on the loop: to the sockets here, and to other processes."""
         self.hub.deliver(events)
+        EVENTS_PUBLISHED.inc(len(events))
         self._own_changed.update([event.topic for event in events])
         if self.bridge.is_shared:
             self.bridge.share_events(events)
@@ -178,13 +180,16 @@ class Runtime:
                 return False
             own.add(session)
         self.sessions.add(session)
+        SOCKETS.labels(session.wire.name).inc()
         logger.info(
             "socket_connected", protocol=session.wire.name, user_id=session.user_id, key=session.key
         )
         return True
 
     def adopt(self, session: Session, user: User, claims: Claims) -> None:
-        """An anonymous connection has proven who it is."""
+        """An anonymous connection has proven who it is; one that is gone leaves nothing behind."""
+        if session.closed:
+            return
         self.forget(session)
         session.user, session.user_id = user, user.public_id
         session.auth_session_id = str(claims.session_id)
@@ -197,6 +202,7 @@ class Runtime:
         if session not in self.sessions:
             return
         self.sessions.discard(session)
+        SOCKETS.labels(session.wire.name).dec()
         if session.user_id is None:
             left = self._anonymous.get(session.address, 1) - 1
             if left > 0:
@@ -257,7 +263,7 @@ class Runtime:
         import time
 
         wall, monotonic = time.time(), self.loop.time()
-        for number, session in enumerate(tuple(self.sessions)):
+        for session in tuple(self.sessions):
             self._check_expiry(session, wall)
             if session.user_id is None and not session.memberships:
                 self._check_anonymous(session, monotonic)
@@ -266,7 +272,7 @@ class Runtime:
                     self._end_paging(session, membership)
                     break
             # Spread over the 30 s, so that thousands of sockets are not told in one turn.
-            if (number + ticks) % HEARTBEAT_S == 0:
+            if (session.phase + ticks) % HEARTBEAT_S == 0:
                 self._send_heartbeat(session)
         own, self._own_changed = self._own_changed, set()
         if own and self.bridge.is_shared:

@@ -101,7 +101,8 @@ class Session:
     __slots__ = (
         "address", "auth_session_id", "buckets", "close_code", "closed", "connected_at",
         "expires_at", "expiry_told", "frames", "inbox", "key", "memberships", "out",
-        "outstanding", "pending", "runtime", "settled", "strikes", "user", "user_id", "wire",
+        "outstanding", "pending",
+        "phase", "runtime", "settled", "strikes", "user", "user_id", "wire",
         "worker",
     )  # fmt: skip
 
@@ -126,6 +127,8 @@ class Session:
         self.expiry_told = False
         self.address = address
         self.key = new_request_id()
+        # When in each half minute this connection is sent its heartbeat.
+        self.phase = hash(self.key) % 30
         self.memberships: dict[str, Membership] = {}
         self.frames = runtime.new_bucket("socket_frames")
         # The rarer limits of a connection are made at first need: most sockets only listen.
@@ -228,10 +231,17 @@ class Session:
         try:
             if not self.takes("joins"):
                 raise RateLimited
-            await self._prove(token)
+            # Named before the proof, so that a bad token is refused in the topic's own words.
             topic_ref = parse_topic(spelled, dialect=self.wire.dialect, own=self.user_id)
             if topic_ref is None:
                 raise UnmatchedTopic
+            if token:
+                await self._prove(token)
+                if self.closed:
+                    return
+                topic_ref = parse_topic(spelled, dialect=self.wire.dialect, own=self.user_id)
+                if topic_ref is None:
+                    raise UnmatchedTopic
             self._make_room(spelled)
             membership = self._subscribe(topic_ref, ref.join_ref)
         except AppError as error:
@@ -239,10 +249,8 @@ class Session:
             return
         await self._finish_join(membership, ref, since=since, epoch=epoch, asked=asked)
 
-    async def _prove(self, token: str | None) -> None:
+    async def _prove(self, token: str) -> None:
         """A token in the join names the connection's user, or signs an anonymous one in."""
-        if not token:
-            return
         claims = self.runtime.read_token(token)
         if self.user_id is not None:
             if claims.user_id != self.user_id:
@@ -286,6 +294,8 @@ class Session:
                 return
             if topic.consumer.shows_presence and self.user is not None:
                 await self.runtime.presence.enter(membership)
+                if self.memberships.get(topic.spelled) is not membership:
+                    return
                 answer.state["online"] = self.runtime.presence.online(topic.topic)
         except AppError as error:
             self._drop(membership)

@@ -193,7 +193,8 @@ async def stream(
             yield b": still here\n\n"
             if quiet >= HEARTBEAT_S:
                 quiet = 0.0
-                yield field("heartbeat", {"latest_seq": membership.last})
+                latest = runtime.latest_of(session).get(ref.spelled, membership.last)
+                yield field("heartbeat", {"latest_seq": latest})
     finally:
         session.end()
 

@@ -164,7 +164,7 @@ async def _open_stream(request: HttpRequest, topic: str, here: Runtime) -> HttpR
 
 def _admit(claims: Claims, topic: str) -> tuple[User, TopicRef]:
     user = sessions.authenticate(claims)
-    limits.check("api", user.public_id)
+    limits.check("api", f"user:{user.public_id}")
     return user, topic_to_read(topic, user=user)
 
 
