@@ -11,7 +11,10 @@ def now() -> datetime:
 
 def wire_time(instant: datetime) -> str:
     """`2026-01-10T12:00:00.000Z`, the one form of a time on every wire."""
-    return instant.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.") + f"{instant.microsecond // 1000:03d}Z"
+    return (
+        instant.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.")
+        + f"{instant.microsecond // 1000:03d}Z"
+    )
 
 
 def wire_time_or_none(instant: datetime | None) -> str | None:

@@ -27,5 +27,7 @@ def uuid7() -> UUID:
         else:
             _last_ms, _sequence = _last_ms + 1, random & 0x7FF
         ms, sequence = _last_ms, _sequence
-    value = (ms << 80) | (0x7 << 76) | (sequence << 64) | (0b10 << 62) | ((random >> 12) & (2**62 - 1))
+    value = (
+        (ms << 80) | (0x7 << 76) | (sequence << 64) | (0b10 << 62) | ((random >> 12) & (2**62 - 1))
+    )
     return UUID(int=value)
