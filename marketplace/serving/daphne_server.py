@@ -134,6 +134,12 @@ class DaphneRequest(WebRequest):
     _received = 0
     _writable: asyncio.Future[None] | None = None
 
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        # Bodies are the application's to read: Twisted would parse every form once more, in
+        # memory, and answer one that it cannot read with a bare 400.
+        self._parsePOSTFormSubmission = False
+
     def gotLength(self, length: int | None) -> None:  # noqa: N802  # Twisted's interface
         """Refuse a body by its announced length, before it comes."""
         super().gotLength(length)
