@@ -51,6 +51,15 @@ class PhoenixWire:
         else:
             session.do(self._push, session, where, event, payload)
 
+    def refuse(self, session: Session, data: str | bytes, error: AppError) -> None:
+        """Every push gets its reply, a refused one too; what is no push ends the connection."""
+        try:
+            join_ref, ref, topic, _, _ = self.read(data)
+        except AppError:
+            session.close(codes.NOT_UNDERSTOOD)
+            return
+        session.reply_error(Ref(topic, ref, join_ref), error, None, "")
+
     def read(self, data: str | bytes) -> tuple[str | None, str | None, str, str, Any]:
         """(join_ref, ref, topic, event, payload). Raises MalformedRequest."""
         raise NotImplementedError

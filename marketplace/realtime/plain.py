@@ -59,6 +59,15 @@ class PlainWire:
                 Invalid("The type of this frame is not known.", type=_short(kind))
             )
 
+    def refuse(self, session: Session, data: str | bytes, error: AppError) -> None:
+        """A reply to the frame's ref, else an `error` frame."""
+        try:
+            frame = read_frame(data) if isinstance(data, str) else {}
+        except AppError:
+            frame = {}
+        ref = Ref(self.topic_of(session, frame), frame.get("ref"))
+        session.reply_error(ref, error, None, "")
+
     def topic_of(self, session: Session, frame: dict[str, Any]) -> str:
         """The topic that the frame names."""
         topic = frame.get("topic")
@@ -79,6 +88,10 @@ class PlainWire:
     def _command(
         self, session: Session, topic: str, name: str, payload: dict[str, Any], ref: Ref
     ) -> Any:
+        if not topic:
+            # Asked again now: the join that a one-topic URL makes may have come in between.
+            topic = self.topic_of(session, {})
+            ref = Ref(topic, ref.ref)
         membership = session.memberships.get(topic)
         if membership is None:
             session.reply_error(ref, UnmatchedTopic(), None, "")

@@ -268,7 +268,8 @@ class Runtime:
             if session.user_id is None and not session.memberships:
                 self._check_anonymous(session, monotonic)
             for membership in session.memberships.values():
-                if membership.paging_until and membership.paging_until < monotonic:
+                late = 0 < membership.paging_until < monotonic
+                if late and membership.held is None:
                     self._end_paging(session, membership)
                     break
             # Spread over the 30 s, so that thousands of sockets are not told in one turn.

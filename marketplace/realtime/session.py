@@ -41,6 +41,7 @@ logger = structlog.get_logger(__name__)
 HELD_EVENTS = 2000
 INBOX = 256
 PAGING_S = 10.0
+SEQ_DIGITS = 19
 
 
 class UnmatchedTopic(Invalid):
@@ -149,11 +150,11 @@ class Session:
         """One frame of the client."""
         if self.closed:
             return
-        if len(data) > codes.LARGEST_FRAME:
+        if _size(data) > codes.LARGEST_FRAME:
             self.close(codes.TOO_LARGE)
             return
         if not self.frames.take(self.runtime.loop.time()):
-            self._flooding()
+            self._flooding(data)
             return
         try:
             self.wire.receive(self, data)
@@ -174,12 +175,12 @@ class Session:
             bucket = self.buckets[name] = self.runtime.new_bucket(name)
         return bucket.take(self.runtime.loop.time())
 
-    def _flooding(self) -> None:
+    def _flooding(self, data: str | bytes) -> None:
         self.strikes += 1
         if self.strikes >= codes.FLOOD_STRIKES:
             self.close(codes.FLOODING)
         else:
-            self._say_fault(RateLimited())
+            self.wire.refuse(self, data, RateLimited())
 
     def _say_fault(self, error: AppError) -> None:
         text = self.wire.fault(error, request_id=new_request_id())
@@ -550,6 +551,22 @@ class Session:
         self.runtime.forget(self)
 
 
+def _size(data: str | bytes) -> int:
+    """Bytes on the wire."""
+    if isinstance(data, bytes) or data.isascii():
+        return len(data)
+    return len(data.encode("utf-8", "surrogatepass"))
+
+
+def is_too_large(data: str | bytes) -> bool:
+    """Whether a frame is over 64 KiB; text is measured only where its length leaves a doubt."""
+    if isinstance(data, bytes) or len(data) > codes.LARGEST_FRAME:
+        return len(data) > codes.LARGEST_FRAME
+    if len(data) * 4 <= codes.LARGEST_FRAME:
+        return False
+    return len(data.encode("utf-8", "surrogatepass")) > codes.LARGEST_FRAME
+
+
 def since_of(payload: dict[str, Any]) -> tuple[int | None, str | None]:
     """`since` and `epoch` as any client of ours spells them. Raises ValidationFailed."""
     since: int | None = None
@@ -557,7 +574,7 @@ def since_of(payload: dict[str, Any]) -> tuple[int | None, str | None]:
         value = payload.get(name)
         if value is None:
             continue
-        if isinstance(value, str) and value.isdecimal():
+        if isinstance(value, str) and value.isdecimal() and len(value) <= SEQ_DIGITS:
             value = int(value)
         if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 2**63:
             raise ValidationFailed.for_fields({name: ["This must be a whole number from 0."]})

@@ -77,6 +77,9 @@ class StreamWire:
     def receive(self, session: Session, data: str | bytes) -> None:
         """A stream has no way in."""
 
+    def refuse(self, session: Session, data: str | bytes, error: AppError) -> None:
+        """A stream has no way in."""
+
     def log_event(self, event: LiveEvent) -> bytes:
         """A durable event, by its log name, with its seq as id."""
         return field(event.name, event_data(event), key=str(event.seq))

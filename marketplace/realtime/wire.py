@@ -30,6 +30,9 @@ class Wire(Protocol):
     def receive(self, session: "Session", data: str | bytes) -> None:
         """Understand one frame and call the session."""
 
+    def refuse(self, session: "Session", data: str | bytes, error: "AppError") -> None:
+        """Answer one frame with this refusal, by its ref where it has one."""
+
     def event(self, topic: str, name: str, payload: bytes) -> bytes:
         """An event for everybody who speaks this protocol; the same bytes for all."""
 
