@@ -92,6 +92,8 @@ class RegisterView(PublicAuthView):
 class RequestCodeView(PublicAuthView):
     """`POST /auth/otp/request`."""
 
+    idempotent: ClassVar[bool] = True
+
     @extend_schema(
         operation_id="auth_otp_request",
         tags=["auth"],
@@ -151,8 +153,6 @@ class RefreshView(PublicAuthView):
 
 class LogoutView(ApiView):
     """`POST /auth/logout`."""
-
-    idempotent = False
 
     @extend_schema(
         operation_id="auth_logout",

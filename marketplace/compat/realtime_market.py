@@ -111,12 +111,13 @@ class RealtimeMarketView(ApiView):
 
     dialect = "rm"
     identity = "none"
-    idempotent = False
+    idempotent: ClassVar[bool] = False
 
 
 class RegisterView(RealtimeMarketView):
     """RM1 `POST /api/auth/register`."""
 
+    idempotent: ClassVar[bool] = True
     bucket = "signup"
     error_texts: ClassVar[Mapping[str, str]] = {
         "username_taken": "User already exists",
@@ -148,6 +149,8 @@ class RegisterView(RealtimeMarketView):
 
 class RequestCodeView(RealtimeMarketView):
     """RM2 `POST /api/auth/request-otp`."""
+
+    idempotent: ClassVar[bool] = True
 
     @extend_schema(
         operation_id="rm_request_otp",

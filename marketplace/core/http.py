@@ -213,6 +213,9 @@ class ApiView(APIView):
     def handle_exception(self, exc: Exception) -> Response:
         """The answer to any exception, in the view's dialect."""
         self._error = to_app_error(exc)
+        if isinstance(exc, limits.BucketEmpty):
+            # The figures of the bucket that refused, not of the one that let the request in.
+            self._allowance = exc.allowance
         return exception_handler(exc, self.get_exception_handler_context())
 
     def get_exception_handler(self) -> Callable[[Exception, dict[str, Any]], Response]:
