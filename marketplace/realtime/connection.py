@@ -104,6 +104,9 @@ async def _open(here: Runtime, wire: Wire, out: Outlet, scope: dict[str, Any]) -
         expires_at=0.0 if claims is None else claims.expires_at,
         address=scope.get("client_address", ""),
     )
+    if here.is_revoked(session):
+        out.close(codes.TOKEN)
+        return None
     if not here.admit(session):
         out.close(codes.FLOODING)
         return None

@@ -43,6 +43,7 @@ HEARTBEAT_S = 30
 REJOIN_S = 6 * 3600
 EXPIRY_NOTICE_S = 60
 ANONYMOUS_S = 20
+REVOKED_S = 60
 HEADS = 500
 # How much of a limit may come at once, as a multiple of its count.
 BURSTS = {"socket_frames": 2, "signals": 1, "joins": 5, "join_failures": 1, "faults": 0.9}
@@ -76,6 +77,8 @@ class Runtime:
         self._by_user: dict[str, set[Session]] = {}
         self._anonymous: dict[str, int] = {}
         self._changed: set[str] = set()
+        # Sessions that ended a moment ago, for connections that are on their way in.
+        self._revoked: dict[str, float] = {}
         self._own_changed: set[str] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._ticker: asyncio.Task[None] | None = None
@@ -153,6 +156,7 @@ class Runtime:
         """Carry out an order of the domain on the connections here."""
         if control.kind == "revoked":
             ended = set(control.session_ids)
+            self._revoked.update(dict.fromkeys(ended, self.loop.time()))
             for session in [s for s in self.sessions if s.auth_session_id in ended]:
                 session.close(codes.TOKEN)
         elif control.kind == "removed":
@@ -166,6 +170,10 @@ class Runtime:
         self._changed.update(topics)
 
     # -- connections -----------------------------------------------------------------------------
+
+    def is_revoked(self, session: Session) -> bool:
+        """Whether its session ended while it was being asked for, so that no order reached it."""
+        return session.auth_session_id in self._revoked
 
     def admit(self, session: Session) -> bool:
         """Count the connection; False where it is one too many."""
@@ -275,6 +283,9 @@ class Runtime:
             # Spread over the 30 s, so that thousands of sockets are not told in one turn.
             if (session.phase + ticks) % HEARTBEAT_S == 0:
                 self._send_heartbeat(session)
+        if self._revoked:
+            fresh = monotonic - REVOKED_S
+            self._revoked = {key: at for key, at in self._revoked.items() if at > fresh}
         own, self._own_changed = self._own_changed, set()
         if own and self.bridge.is_shared:
             self.bridge.share_changed_rooms(sorted(own))

@@ -558,15 +558,6 @@ def _size(data: str | bytes) -> int:
     return len(data.encode("utf-8", "surrogatepass"))
 
 
-def is_too_large(data: str | bytes) -> bool:
-    """Whether a frame is over 64 KiB; text is measured only where its length leaves a doubt."""
-    if isinstance(data, bytes) or len(data) > codes.LARGEST_FRAME:
-        return len(data) > codes.LARGEST_FRAME
-    if len(data) * 4 <= codes.LARGEST_FRAME:
-        return False
-    return len(data.encode("utf-8", "surrogatepass")) > codes.LARGEST_FRAME
-
-
 def since_of(payload: dict[str, Any]) -> tuple[int | None, str | None]:
     """`since` and `epoch` as any client of ours spells them. Raises ValidationFailed."""
     since: int | None = None
