@@ -132,6 +132,7 @@ class TestLeaveRoom:
 
 @pytest.mark.django_db
 class TestRemoveMember:
+    @pytest.mark.transactions
     def test_orders_his_connections_out_after_the_commit(
         self,
         buyer: User,

@@ -181,6 +181,7 @@ class TestSendMessage:
             say(room, buyer, mentions=[seller.public_id, stranger.public_id])
         assert list(refusal.value.details["fields"]) == ["mentions"]
 
+    @pytest.mark.transactions
     def test_is_announced_after_the_commit_with_the_payload_of_the_log(
         self,
         room: Room,
