@@ -1,6 +1,7 @@
 """People come into groups and go; their live connections go with them."""
 
 import pytest
+from django.conf import settings
 from pytest_django import DjangoCaptureOnCommitCallbacks
 
 from accounts.models import User
@@ -132,7 +133,9 @@ class TestLeaveRoom:
 
 @pytest.mark.django_db
 class TestRemoveMember:
-    @pytest.mark.transactions
+    @pytest.mark.skipif(
+        settings.DATABASE_ENGINE == "mongodb", reason="Django cannot capture what this one commits"
+    )
     def test_orders_his_connections_out_after_the_commit(
         self,
         buyer: User,
