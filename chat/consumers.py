@@ -10,7 +10,6 @@ from chat.errors import RoomNotFound
 from chat.serializers import MarkReadInput, read_send_message
 from chat.services import reads
 from chat.services.messages import SendCommand, SentMessage, send_messages
-from chat.services.rooms import room_id_of
 from chat.services.typing import typing_changed
 from chat.shapes import (
     group_message,
@@ -22,6 +21,7 @@ from chat.shapes import (
     sent_to_group,
 )
 from marketplace.core.errors import AppError, Forbidden, Unauthorized
+from marketplace.core.inputs import read_id
 from marketplace.realtime.presence import DIFF, JOINED, LEFT
 from marketplace.realtime.topic import (
     Call,
@@ -130,7 +130,7 @@ class RoomConsumer(TopicConsumer):
     @classmethod
     def normal_id(cls, text: str, *, own: str | None) -> str | None:
         """A UUID in lower case with hyphens."""
-        found = room_id_of(text)
+        found = read_id(text)
         return None if found is None else str(found)
 
     @classmethod

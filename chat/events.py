@@ -9,10 +9,13 @@ MESSAGE_FIELDS = (
 )  # fmt: skip
 ROOM_FIELDS = (
     "id", "kind", "title", "is_public", "subject_type", "subject_id", "data", "owner_id",
-    "member_count", "members", "last_message", "last_message_at", "last_number", "created_at",
-    "updated_at",
+    "member_count", "members", "last_message", "last_message_at", "last_number", "latest_seq",
+    "created_at", "updated_at",
 )  # fmt: skip
-MEMBER_FIELDS = ("room_id", "user_id", "user", "role", "muted", "joined_at", "actor_id")
+MEMBER_FIELDS = (
+    "room_id", "user_id", "user", "role", "read_number", "last_read_seq", "muted", "joined_at",
+    "actor_id",
+)  # fmt: skip
 
 declare("room.created", "A room exists, with the members of that moment.", *ROOM_FIELDS)
 declare("message.sent", "Somebody said something.", *MESSAGE_FIELDS)

@@ -9,7 +9,8 @@ from chat.models import Member, Message, Room
 from marketplace.core.clock import wire_time, wire_time_or_none
 
 ASSISTANT_SENDER_ID = "ai_system"
-PREVIEW_CHARACTERS = 100
+# `room.created` is the first event of its topic.
+FIRST_SEQ = 1
 
 
 def public_user(user: User) -> dict[str, Any]:
@@ -57,28 +58,32 @@ def sender_id(sender_type: str, sender: User | None) -> str | None:
 
 def member_payload(member: Member) -> dict[str, Any]:
     """Member, with the person; not for the log, which holds personal fields of the actor alone."""
+    return _member(member, person=public_user(member.user))
+
+
+def member_event(member: Member, *, actor_id: str | None) -> dict[str, Any]:
+    """Member as `member.…` tells of it in the log, with its room and who did it."""
+    return _member_in_log(member, actor_id=actor_id) | {
+        "room_id": str(member.room_id),
+        "actor_id": actor_id,
+    }
+
+
+def _member_in_log(member: Member, *, actor_id: str | None) -> dict[str, Any]:
+    """The person's own fields stand there only where he is the actor himself."""
+    own = actor_id == member.user.public_id
+    return _member(member, person=public_user(member.user) if own else None)
+
+
+def _member(member: Member, *, person: dict[str, Any] | None) -> dict[str, Any]:
     return {
         "user_id": member.user.public_id,
-        "user": public_user(member.user),
+        "user": person,
         "role": member.role,
         "read_number": member.read_number,
         "last_read_seq": member.read_seq,
         "muted": member.muted,
         "joined_at": wire_time(member.joined_at),
-    }
-
-
-def member_event(member: Member, *, actor_id: str | None) -> dict[str, Any]:
-    """Member as the log holds it: the person's fields only where he is the actor himself."""
-    own = actor_id == member.user.public_id
-    return {
-        "room_id": str(member.room_id),
-        "user_id": member.user.public_id,
-        "user": public_user(member.user) if own else None,
-        "role": member.role,
-        "muted": member.muted,
-        "joined_at": wire_time(member.joined_at),
-        "actor_id": actor_id,
     }
 
 
@@ -102,10 +107,11 @@ def room_fields(room: Room) -> dict[str, Any]:
 
 
 def room_event(room: Room, members: list[Member], *, actor_id: str | None) -> dict[str, Any]:
-    """Room as `room.created` holds it, with the members of that moment."""
+    """Room as `room.created` holds it, with the members of that moment; nobody's own fields."""
     return room_fields(room) | {
-        "members": [member_event(member, actor_id=actor_id) for member in members],
+        "members": [_member_in_log(member, actor_id=actor_id) for member in members],
         "last_message": None,
+        "latest_seq": FIRST_SEQ,
     }
 
 
@@ -127,11 +133,6 @@ def room_payload(
         "last_message": last_message,
         "latest_seq": latest_seq,
     }
-
-
-def preview(content: str) -> str:
-    """The beginning of a message, for lists."""
-    return content[:PREVIEW_CHARACTERS]
 
 
 def _text(value: UUID | None) -> str | None:

@@ -15,9 +15,14 @@ from chat.services.messages import (
     SendCommand,
     checked_content,
 )
-from chat.services.rooms import room_id_of
 from marketplace.core.errors import ValidationFailed
-from marketplace.core.inputs import AnyCaseChoiceField, InputSerializer, clean_json
+from marketplace.core.inputs import (
+    AnyCaseChoiceField,
+    IdField,
+    InputSerializer,
+    clean_json,
+    read_id,
+)
 from marketplace.core.text import clean_text
 
 if TYPE_CHECKING:
@@ -55,7 +60,7 @@ class SendMessageInput(InputSerializer):
     content = serializers.CharField(max_length=10_000)
     kind = serializers.ChoiceField(choices=sorted(SENDABLE_KINDS), required=False)
     client_id = serializers.CharField(required=False, max_length=CLIENT_ID_CHARACTERS)
-    reply_to_id = serializers.UUIDField(required=False, allow_null=True)
+    reply_to_id = IdField(required=False, allow_null=True)
     mentions = serializers.ListField(
         child=serializers.CharField(max_length=128), required=False, max_length=MENTIONS
     )
@@ -122,7 +127,7 @@ def _mentions(value: object) -> list[str]:
 
 
 def _id(value: object, name: str) -> UUID:
-    found = room_id_of(value) if isinstance(value, str) else None
+    found = read_id(value)
     if found is None:
         raise _wrong(name, "This must be the id of a message.")
     return found
@@ -137,9 +142,9 @@ class MarkReadInput(InputSerializer):
 
     aliases = {"message_id": ("id",)}
 
-    message_id = serializers.UUIDField(required=False, allow_null=True)
+    message_id = IdField(required=False, allow_null=True)
     message_ids = serializers.ListField(
-        child=serializers.UUIDField(), required=False, allow_null=True, max_length=100
+        child=IdField(), required=False, allow_null=True, max_length=100
     )
     seq = serializers.IntegerField(required=False, allow_null=True, min_value=0)
 
@@ -256,6 +261,13 @@ class MessagePageOutput(serializers.Serializer[Any]):
     items = MessageOutput(many=True)
     has_more = serializers.BooleanField()
     latest_seq = serializers.IntegerField()
+
+
+@extend_schema_serializer(examples=[OpenApiExample("Left", {"message": "Left"})])
+class LeftOutput(serializers.Serializer[Any]):
+    """The caller is in the group no more."""
+
+    message = serializers.CharField()
 
 
 class ReadCursorOutput(serializers.Serializer[Any]):

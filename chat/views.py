@@ -15,6 +15,7 @@ from chat.errors import MessageNotFound, RoomNotFound
 from chat.payloads import member_payload, message_payload
 from chat.serializers import (
     CreateRoomInput,
+    LeftOutput,
     MarkReadInput,
     MemberPageOutput,
     MessageOutput,
@@ -29,7 +30,7 @@ from chat.serializers import (
 from chat.services import members, messages, reads, rooms
 from marketplace.core.errors import AppError, MalformedRequest
 from marketplace.core.http import BaseViewSet
-from marketplace.core.inputs import InputSerializer
+from marketplace.core.inputs import InputSerializer, read_id
 from marketplace.core.pagination import cursor_page, page_limit
 
 PAGE = [
@@ -45,7 +46,7 @@ def actor_of(request: Request) -> User:
 
 def path_id(text: str, missing: type[AppError]) -> UUID:
     """The id in a path; one without a valid form names nothing."""
-    found = rooms.room_id_of(text)
+    found = read_id(text)
     if found is None:
         raise missing
     return found
@@ -114,12 +115,12 @@ class RoomViewSet(BaseViewSet):
 
     @extend_schema(
         operation_id="rooms_leave", tags=["chat"], summary="Leave a group",
-        request=None, responses={204: None},
+        request=None, responses={200: LeftOutput},
     )  # fmt: skip
     def leave(self, request: Request, room_id: str) -> Response:
         """The caller is in the group no more."""
         members.leave_room(actor=actor_of(request), room_id=path_id(room_id, RoomNotFound))
-        return Response(status=204)
+        return Response({"message": "Left"})
 
     @extend_schema(
         operation_id="rooms_read", tags=["chat"], summary="Move the read cursor",

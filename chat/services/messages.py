@@ -68,7 +68,7 @@ Outcome = SentMessage | AppError
 
 
 def checked_content(content: object) -> str:
-    """The text of a message: 1 to MESSAGE_MAX_CHARS characters, NFC.
+    """The text of a message: 1 to MESSAGE_MAX_CHARS characters, NFC; blanks are characters too.
 
     Raises ContentRequired, ContentTooLong, ValidationFailed for what is no text.
     """
@@ -77,8 +77,6 @@ def checked_content(content: object) -> str:
     if isinstance(content, bool) or not isinstance(content, (str, int, float)):
         raise ValidationFailed.for_fields({"content": ["This must be text."]})
     text = clean_text(content if isinstance(content, str) else str(content), field="content")
-    if not text.strip():
-        raise ContentRequired
     if len(text) > settings.MESSAGE_MAX_CHARS:
         raise ContentTooLong(limit=settings.MESSAGE_MAX_CHARS)
     return text

@@ -1,7 +1,5 @@
 """Rooms come into being."""
 
-from uuid import UUID
-
 from accounts.models import User
 from chat.enums import RoomKind, RoomRole
 from chat.errors import UserNotFound
@@ -146,11 +144,3 @@ def _make(room: Room, *, actor: User, people: list[tuple[User, RoomRole]]) -> Ro
         actor_id=actor.public_id,
     )
     return room
-
-
-def room_id_of(text: str) -> UUID | None:
-    """The id that this text spells, or None: an id without a valid form names nothing."""
-    try:
-        return UUID(text)
-    except (ValueError, AttributeError, TypeError):
-        return None

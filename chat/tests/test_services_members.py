@@ -13,6 +13,7 @@ from chat.tests.conftest import together
 from chat.tests.factories import make_group, say, say_many
 from marketplace.core.errors import IllegalTransition
 from marketplace.events import live
+from marketplace.events.catalog import kind_of
 from marketplace.events.live import Control
 from marketplace.tests.cast import assert_events
 
@@ -47,6 +48,7 @@ class TestAddMember:
         payload = recorded[0].payload
         assert (payload["user_id"], payload["actor_id"]) == (seller.public_id, buyer.public_id)
         assert payload["user"] is None, "the log holds personal fields of the actor alone"
+        assert set(payload) == set(kind_of("member.joined").fields)
 
     def test_leaves_one_who_is_there_as_he_is(self, buyer: User, seller: User) -> None:
         room = make_group(buyer, seller)

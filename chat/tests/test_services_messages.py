@@ -480,7 +480,11 @@ class TestCheckedContent:
     def test_keeps_what_stands_around_it(self) -> None:
         assert checked_content("  two\n lines ") == "  two\n lines "
 
-    @pytest.mark.parametrize("content", [None, "", "  \n\t", "\u3000"])
+    @pytest.mark.parametrize("content", ["  \n\t", "\u3000"])
+    def test_takes_blanks_for_characters(self, content: str) -> None:
+        assert checked_content(content) == content
+
+    @pytest.mark.parametrize("content", [None, ""])
     def test_refuses_nothing(self, content: object) -> None:
         with pytest.raises(ContentRequired):
             checked_content(content)

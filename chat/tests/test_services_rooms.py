@@ -6,11 +6,13 @@ from django.db import connection
 from accounts.models import User
 from chat.errors import UserNotFound
 from chat.models import Member, Room
+from chat.selectors import describe_rooms
 from chat.services import rooms
 from chat.services.rooms import create_group, create_room, open_assistant_room, open_direct_room
 from chat.tests.conftest import together
 from chat.tests.factories import make_people
 from marketplace.core.errors import ValidationFailed
+from marketplace.events.catalog import kind_of
 from marketplace.events.models import Event, TopicHead
 from marketplace.tests.cast import assert_events
 
@@ -54,6 +56,21 @@ class TestOpenDirectRoom:
         ]
         assert event.payload["member_count"] == 2
         assert event.payload["last_number"] == 0
+        assert event.payload["latest_seq"] == event.seq
+
+    def test_tells_the_room_and_its_members_without_anybodys_own_fields(
+        self, buyer: User, seller: User
+    ) -> None:
+        room, _ = open_direct_room(actor=buyer, other=seller)
+
+        [described] = describe_rooms([room], user=buyer)
+        own = {"my_role", "my_last_read_seq", "unread_count", "muted"}
+        payload = Event.objects.get(topic=room.topic).payload
+        assert set(payload) == set(described) - own == set(kind_of("room.created").fields)
+        assert payload["members"] == [
+            described["members"][0],
+            described["members"][1] | {"user": None},
+        ]
 
     def test_keeps_other_people_out_of_the_log(self, buyer: User, seller: User) -> None:
         room, _ = open_direct_room(actor=buyer, other=seller)

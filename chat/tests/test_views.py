@@ -219,6 +219,43 @@ class TestRooms:
 
 
 @pytest.mark.django_db
+class TestIds:
+    """An id has one spelling: another one would be a second name of the same topic."""
+
+    @pytest.mark.parametrize("form", ["{{{}}}", "urn:uuid:{}", "{}-", "hex"])
+    def test_knows_a_room_by_one_spelling(self, client: APIClient, room: Room, form: str) -> None:
+        spelled = room.id.hex if form == "hex" else form.format(room.id)
+
+        answer = client.get(f"{ROOMS}/{spelled}")
+
+        assert (answer.status_code, answer.json()["code"]) == (404, "room_not_found")
+
+    def test_reads_it_in_any_case(self, client: APIClient, room: Room) -> None:
+        answer = client.get(f"{ROOMS}/{str(room.id).upper()}")
+
+        assert (answer.status_code, answer.json()["id"]) == (200, str(room.id))
+
+    def test_names_a_topic_by_one_spelling(self, client: APIClient, room: Room) -> None:
+        answers = [
+            client.get(f"/api/v1/topics/room:{spelled}/events")
+            for spelled in (str(room.id).upper(), room.id.hex, f"urn:uuid:{room.id}")
+        ]
+
+        assert [answer.status_code for answer in answers] == [200, 404, 404]
+        assert answers[0].json()["topic"] == room.topic
+
+    @pytest.mark.parametrize("field", ["message_id", "message_ids"])
+    def test_reads_no_number_as_the_id_of_a_message(
+        self, client: APIClient, room: Room, field: str
+    ) -> None:
+        value: Any = 7 if field == "message_id" else [7]
+
+        answer = post(client, f"{ROOMS}/{room.id}/read", {field: value})
+
+        assert (answer.status_code, answer.json()["code"]) == (400, "validation_failed")
+
+
+@pytest.mark.django_db
 class TestLeave:
     def test_takes_the_caller_out(self, room: Room, seller: User) -> None:
         client = signed_in(seller)
@@ -226,7 +263,7 @@ class TestLeave:
         with assert_events((room.topic, "member.left")):
             answer = post(client, f"{ROOMS}/{room.id}/leave")
 
-        assert (answer.status_code, answer.content) == (204, b"")
+        assert (answer.status_code, answer.json()) == (200, {"message": "Left"})
         assert client.get(f"{ROOMS}/{room.id}").status_code == 404
 
     def test_keeps_the_owner(self, client: APIClient, room: Room) -> None:
@@ -255,6 +292,11 @@ class TestMessages:
         assert told.pop("duplicate") is False
         assert recorded[0].payload == told | {"sender_email": buyer.email}
         assert recorded[0].request_id == answer.headers["X-Request-ID"]
+
+    def test_takes_blanks_for_what_they_are(self, client: APIClient, room: Room) -> None:
+        answer = post(client, f"{ROOMS}/{room.id}/messages", {"content": " \n"})
+
+        assert (answer.status_code, answer.json()["content"]) == (201, " \n")
 
     def test_answers_a_resend_with_200_and_the_first_message(
         self, client: APIClient, room: Room

@@ -1,6 +1,7 @@
 """What clients may send: one way to read it, for REST bodies, queries and socket payloads."""
 
 import math
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, ClassVar
@@ -8,6 +9,8 @@ from uuid import UUID
 
 from django.http import QueryDict
 from django.utils.dateparse import parse_datetime
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 from rest_framework.exceptions import ValidationError
 
@@ -15,6 +18,9 @@ from marketplace.core.errors import MalformedRequest, ValidationFailed
 from marketplace.core.text import clean_text
 
 LARGEST_INTEGER = 2**63 - 1
+# `UUID()` also takes braces, `urn:uuid:`, missing hyphens and underscores: many spellings of one
+# thing, which would be many names of one topic.
+ID_FORM = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 NON_FIELD = "non_field_errors"
 
 _SCALAR_FIELDS = (
@@ -203,19 +209,16 @@ class AnyCaseChoiceField(serializers.ChoiceField):
         return super().to_internal_value(data)
 
 
+@extend_schema_field(OpenApiTypes.UUID)
 class IdField(serializers.Field[UUID, Any, str, Any]):
-    """An id in the form that we send; anything else is no id."""
+    """An id in the form that we send, in any case; anything else is no id."""
 
     default_error_messages = {"invalid": "This is not a valid id."}
 
     def to_internal_value(self, data: Any) -> UUID:
         """The UUID of this text."""
-        if isinstance(data, str) and len(data) <= 45:
-            try:
-                return UUID(data)
-            except ValueError:
-                pass
-        return self.fail("invalid")
+        found = read_id(data)
+        return self.fail("invalid") if found is None else found
 
     def to_representation(self, value: UUID) -> str:
         """Lower case, with hyphens."""
@@ -247,10 +250,8 @@ class InstantField(serializers.Field[datetime, Any, str, Any]):
 
 
 def read_id(text: Any) -> UUID | None:
-    """The UUID of an id that came in a path or payload, or None where it has no valid form."""
-    if not isinstance(text, str) or len(text) != 36:
-        return None
-    try:
-        return UUID(text)
-    except ValueError:
-        return None
+    """The UUID of an id that came in a path or payload, or None where it has no valid form.
+
+    Valid is what we send, in lower or upper case: an id has one spelling.
+    """
+    return UUID(text) if isinstance(text, str) and ID_FORM.fullmatch(text) else None

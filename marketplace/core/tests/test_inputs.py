@@ -146,4 +146,9 @@ class TestFields:
             "019a5b6e-7c1d-7a3b-9f00-5b1c2d3e4f50"
         )
         assert read_id("shop_1") is None
+        assert read_id("019a5b6e7c1d7a3b9f005b1c2d3e4f50") is None
+        assert read_id("{019a5b6e-7c1d-7a3b-9f005b1c2d3e4f50}") is None
+        assert read_id("019a5b6e-7c1d-7a3b9f00-5b1c-2d3e4f50") is None
+        assert read_id("019a5b6e-7c1d-7a3b-9f00-5b1c2d3e4f5_") is None
+        assert read_id("019a5b6e-7c1d-7a3b-9f00-5b1c2d3e4f50\n") is None
         assert read_id(None) is None
