@@ -1,5 +1,6 @@
 """The demo in real browsers, against a real server: two people talk, and a crash loses nothing."""
 
+import json
 import re
 import shutil
 import time
@@ -12,7 +13,7 @@ import pytest
 from marketplace.tests.live import Server, Site
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Browser, Page, Route, WebSocketRoute
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 ASHA, BRUNO = ("Asha", "+15550100001"), ("Bruno", "+15550100002")
@@ -174,6 +175,73 @@ class TestDemo:
         asha.wait_connected()
         asha.wait_for_message("before the reload")
         assert asha.texts().count("before the reload") == 1
+
+    def test_keeps_its_rooms_while_the_list_loads_again(
+        self, asha: Visitor, bruno: Visitor
+    ) -> None:
+        bruno.open_room("Asha")
+        held: list[Route] = []
+        asked: list[Route] = []
+
+        def hold(route: "Route") -> None:
+            asked.append(route)
+            if len(asked) == 1:
+                route.continue_()
+            else:
+                held.append(route)
+
+        asha.page.route("**/api/v1/chat/rooms?*", hold)
+        asha.page.reload()
+        asha.wait_connected()
+        for _ in range(100):
+            if held:
+                break
+            asha.page.wait_for_timeout(50)
+        assert len(held) == 1
+        asha.open_room("Bruno")
+        bruno.write("while the list loads")
+
+        asha.wait_for_message("while the list loads")
+        asha.write("and back")
+        asha.wait_for_message("and back")
+        for route in held:
+            route.continue_()
+        bruno.wait_for_message("and back")
+        asha.page.locator(".room", has_text="and back").wait_for()
+        assert asha.texts()[-2:] == ["while the list loads", "and back"]
+
+    def test_keeps_room_and_text_when_a_join_is_refused_for_the_moment(
+        self, asha: Visitor, bruno: Visitor
+    ) -> None:
+        bruno.open_room("Asha")
+        refused: list[str] = []
+
+        def refuse_first_join(socket: "WebSocketRoute") -> None:
+            server = socket.connect_to_server()
+
+            def answer(text: str | bytes) -> None:
+                frame = json.loads(text)
+                if frame["type"] != "join" or not frame["topic"].startswith("room:") or refused:
+                    server.send(text)
+                    return
+                refused.append(frame["topic"])
+                reply = {
+                    "type": "reply", "topic": frame["topic"], "ref": frame["ref"],
+                    "status": "error", "response": {"code": "unavailable", "message": "Later."},
+                }  # fmt: skip
+                socket.send(json.dumps(reply))
+
+            socket.on_message(answer)
+
+        asha.page.route_web_socket("**/ws/*", refuse_first_join)
+        asha.page.reload()
+        asha.wait_connected()
+        asha.open_room("Bruno")
+        asha.write("sent at the second try")
+
+        bruno.wait_for_message("sent at the second try")
+        asha.wait_for_message("sent at the second try")
+        assert len(refused) == 1
 
     def test_can_be_used_with_the_keyboard_alone(self, asha: Visitor) -> None:
         room = asha.page.locator(".room", has_text="Assistant")

@@ -5,6 +5,8 @@ const OUTBOX = "marketplace.outbox";
 const LONGEST_WAIT_MS = 15000;
 const PING_EVERY_MS = 25000;
 const ANSWER_WITHIN_MS = 10000;
+// Refusals that say nothing about this person's rights: the same again has a chance.
+const PASSING = new Set(["rate_limited", "unavailable", "internal_error"]);
 
 export class Connection {
   // token(): promise of a fresh token. on: {state, event, joined, reset, sent, refused, removed, ended, frame}
@@ -77,10 +79,11 @@ export class Connection {
       this.on.sent(topic, entry, message);
     } catch (error) {
       if (error.code === "rate_limited") await wait((error.details?.retry_after ?? 5) * 1000);
-      else if (error.code !== "offline" && error.code !== "unavailable") {
+      else if (PASSING.has(error.code)) await wait(2000);
+      else if (error.code !== "offline") {
         this.keepOutbox(this.outbox.filter((one) => one !== entry));
         this.on.refused(topic, entry, error);
-      } else if (error.code === "unavailable") await wait(2000);
+      }
     } finally {
       this.inFlight.delete(topic);
     }
@@ -129,6 +132,7 @@ export class Connection {
     const silent = Date.now() - this.heard;
     if (!this.ready && silent > ANSWER_WITHIN_MS) this.drop();
     else if (this.pinged && Date.now() - this.pinged > ANSWER_WITHIN_MS) this.drop();
+    else if ([...this.replies.values()].some(({ asked }) => Date.now() - asked > 2 * ANSWER_WITHIN_MS)) this.drop();
     else if (this.ready && silent > PING_EVERY_MS && !this.pinged) this.ping();
   }
 
@@ -177,7 +181,7 @@ export class Connection {
   request(frame) {
     return new Promise((resolve, reject) => {
       const ref = String(this.nextRef++);
-      this.replies.set(ref, { resolve, reject });
+      this.replies.set(ref, { resolve, reject, asked: Date.now() });
       if (!this.write({ ...frame, ref })) {
         this.replies.delete(ref);
         reject({ code: "offline", message: "Not connected." });
@@ -238,8 +242,11 @@ export class Connection {
       this.on.joined(topic, answer);
       this.flush(topic);
     } catch (error) {
-      if (error.code === "rate_limited") window.setTimeout(() => this.ready && this.topics.has(topic) && this.sendJoin(topic), 1000);
-      else if (error.code !== "offline") this.taken(topic, error.code);
+      if (error.code === "offline" || this.topics.get(topic) !== state) return;
+      if (!PASSING.has(error.code)) return this.taken(topic, error.code);
+      const socket = this.socket;
+      await wait((error.details?.retry_after ?? 1) * 1000);
+      if (this.socket === socket && this.ready && this.topics.get(topic) === state) this.sendJoin(topic);
     }
   }
 

@@ -114,14 +114,21 @@ async function begin() {
   openFromAddress();
 }
 
+// Rooms stay known while the list is loaded again: they are clicked, and hear messages, meanwhile.
 async function loadRooms() {
+  const gone = new Set(rooms.keys());
   let cursor = "";
-  rooms.clear();
   do {
     const page = await call("GET", `/chat/rooms?limit=100${cursor && `&cursor=${encodeURIComponent(cursor)}`}`);
-    page.items.forEach(keepRoom);
+    for (const room of page.items) {
+      gone.delete(room.id);
+      // A message that came meanwhile is newer than the page.
+      const known = rooms.get(room.id)?.last_message;
+      keepRoom(known?.number > (room.last_message?.number ?? 0) ? { ...room, last_message: known, last_message_at: known.created_at } : room);
+    }
     cursor = page.next_cursor ?? "";
   } while (cursor);
+  gone.forEach((id) => rooms.delete(id));
   showRooms();
 }
 
@@ -451,12 +458,23 @@ function joined(topic, answer) {
     talk.online = new Set(answer.online ?? []);
     for (const member of answer.room?.members ?? []) talk.reads.set(member.user_id, member.last_read_seq ?? 0);
   }
-  if (topic === MINE && answer.recovered === false) loadRooms().catch(() => {});
+  if (topic === MINE) catchUp(answer.recovered);
   if (id === current) {
     showHead();
     showMessages();
     markRead();
   }
+}
+
+// What could not be loaded while the server was away is loaded now.
+async function catchUp(recovered) {
+  try {
+    if (!recovered || !rooms.size) await loadRooms();
+  } catch {
+    return;
+  }
+  const id = location.hash.slice(1);
+  if (rooms.has(id) && (current !== id || !talks.has(id))) openRoom(id);
 }
 
 async function reset(topic) {
