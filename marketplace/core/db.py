@@ -23,6 +23,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 RETRY_LIMIT_S = 5.0
+ONLY_WHEN_ASKED = 2**31
 # Serialization failure, deadlock, and a lock that was waited for too long.
 RETRYABLE_SQLSTATES = frozenset({"40001", "40P01", "55P03"})
 
@@ -167,11 +168,6 @@ def transactional(function: Callable[P, T]) -> Callable[P, T]:
     return in_one_transaction
 
 
-def dedicate_connection() -> None:
-    """Say that this thread keeps one connection for one kind of statement, until it discards it."""
-    _state.dedicated = True
-
-
 def discard_connection() -> None:
     """Really close this thread's connection, so that no pool hands it on as this thread left it."""
     raw = connection.connection
@@ -181,18 +177,19 @@ def discard_connection() -> None:
 
 
 def postgres_cursor() -> Any:
-    """A cursor with server-side parameters and prepared statements, for one measured statement.
+    """A cursor with server-side parameters, for the one statement that is planned once and kept.
 
-    On a dedicated connection plans are generic: the statement is planned once, not each time. The
-    connections of the pool keep custom plans, which lists need.
+    Pass `prepare=True` to its execute. Django's own statements carry their values in their text
+    and are never prepared, so the generic plan concerns nothing else on this connection.
     """
     import psycopg
 
     connection.ensure_connection()
     raw = connection.connection
-    if getattr(_state, "dedicated", False) and getattr(_state, "generic", None) is not raw:
+    if raw.prepare_threshold is None:
+        # Django's default switches preparing off, even where a call asks for it.
+        raw.prepare_threshold = ONLY_WHEN_ASKED
         raw.execute("SET plan_cache_mode = force_generic_plan")
-        _state.generic = raw
     return psycopg.Cursor(raw)
 
 
@@ -228,7 +225,6 @@ def is_unreachable(error: BaseException) -> bool:
 __all__ = [
     "IntegrityError",
     "atomic",
-    "dedicate_connection",
     "discard_connection",
     "has_transactions",
     "in_transaction",

@@ -206,32 +206,21 @@ class Hub:
             self._fan_out(local, due)
         if local.early:
             self._await_gap(local)
-        held = membership.held or []
-        if not membership.paging_until and self._lacks(local, held, latest_seq):
-            # Somebody who joined at the same moment has set the topic further on than he read.
-            reading = self._read_range(local.topic, latest_seq)
-            reading.add_done_callback(partial(self._filled, membership, latest_seq))
-            return
-        membership.held = None
-        for event in held:
-            membership.pass_on(event)
-        self._settle(local)
-        self._flush()
+        if self._lacks(local, membership):
+            # Another member has set where the topic goes on, beyond what this one has read.
+            future = self._read_range(local.topic, membership.last)
+            future.add_done_callback(partial(self._fill_up, membership))
+        else:
+            self._let_go(local, membership)
 
-    @staticmethod
-    def _lacks(local: LocalTopic, held: list[LiveEvent], latest_seq: int) -> bool:
-        """Whether events went by between what he read and where the topic goes on."""
+    def _lacks(self, local: LocalTopic, membership: "Membership") -> bool:
+        """Whether the topic is ahead of this member by events that were not kept for him."""
         following = local.next_seq or 0
-        if following <= latest_seq + 1:
-            return False
-        known = {event.seq for event in held}
-        return not known.issuperset(range(latest_seq + 1, following))
+        kept = {e.seq for e in membership.held or [] if membership.last < e.seq < following}
+        return len(kept) < following - 1 - membership.last and not membership.paging_until
 
-    def _filled(
-        self,
-        membership: "Membership",
-        latest_seq: int,
-        future: "asyncio.Future[tuple[int, list[LiveEvent]]]",
+    def _fill_up(
+        self, membership: "Membership", future: "asyncio.Future[tuple[int, list[LiveEvent]]]"
     ) -> None:
         local = self.topics.get(membership.ref.topic)
         if local is None or membership not in local.catching_up or future.cancelled():
@@ -239,11 +228,15 @@ class Hub:
         if future.exception() is not None:
             membership.session.close(TOO_SLOW)  # he comes back and resumes
             return
-        waiting = {event.seq: event for event in [*future.result()[1], *(membership.held or [])]}
-        membership.held = None
-        for seq in sorted(waiting):
-            if seq < (local.next_seq or 0):
-                membership.pass_on(waiting[seq])
+        membership.held = (membership.held or []) + future.result()[1]
+        self._let_go(local, membership)
+
+    def _let_go(self, local: LocalTopic, membership: "Membership") -> None:
+        held, membership.held = membership.held or [], None
+        for event in sorted(held, key=lambda one: one.seq):
+            # What lies beyond the hub's own place comes again, in its turn.
+            if event.seq < (local.next_seq or 0):
+                membership.pass_on(event)
         self._settle(local)
         self._flush()
 
@@ -271,6 +264,11 @@ class Hub:
             local = self.topics.get(topic)
             if local is None:
                 continue
+            if local.next_seq is None:
+                # Whoever joins keeps them: the first to be released decides for the hub alone.
+                for membership in tuple(local.catching_up):
+                    for event in ones:
+                        membership.pass_on(event)
             due = local.admit(ones)
             if due:
                 self._fan_out(local, due)
@@ -344,15 +342,17 @@ class Hub:
         if local is None or local.next_seq is None:
             return
         future = self._read_range(topic, local.next_seq - 1)
-        future.add_done_callback(partial(self._caught_up, topic))
+        future.add_done_callback(partial(self._caught_up, local))
 
-    def _caught_up(self, topic: str, future: "asyncio.Future[tuple[int, list[LiveEvent]]]") -> None:
-        local = self.topics.get(topic)
-        if local is None or future.cancelled():
+    def _caught_up(
+        self, local: LocalTopic, future: "asyncio.Future[tuple[int, list[LiveEvent]]]"
+    ) -> None:
+        # Everybody may have left meanwhile, and others come: their topic starts anew.
+        if self.topics.get(local.topic) is not local or future.cancelled():
             return
         error = future.exception()
         if error is not None:
-            logger.warning("catch_up_failed", topic=topic, reason=type(error).__name__)
+            logger.warning("catch_up_failed", topic=local.topic, reason=type(error).__name__)
             return
         latest_seq, events = future.result()
         due: list[LiveEvent] = []
@@ -366,7 +366,7 @@ class Hub:
             self._fan_out(local, due)
         self._flush()
         if len(events) >= READ_LIMIT:
-            self.catch_up(topic)
+            self.catch_up(local.topic)
 
     # -- writing ---------------------------------------------------------------------------------
 
