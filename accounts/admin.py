@@ -10,6 +10,7 @@ from django.forms import ModelForm
 from django.http import HttpRequest, HttpResponse
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm
 
+from accounts.admin_sign_in import SignInForm
 from accounts.enums import EndReason, Role
 from accounts.models import AuthSession, User
 from accounts.services import profiles, sessions
@@ -18,6 +19,8 @@ from marketplace.core.clock import now
 from marketplace.core.db import atomic, transactional
 from marketplace.core.limits import request_address
 from marketplace.events.audit import record_audit
+
+admin.site.login_form = SignInForm
 
 ROLE_COLOURS = {"user": "info", "employee": "warning", "courier": "success", "admin": "danger"}
 

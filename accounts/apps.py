@@ -21,8 +21,9 @@ class AccountsConfig(AppConfig):
 
 
 def purge_expired(instant: datetime) -> int:
-    """Remove sessions and codes that have had their day; gives the number of rows."""
-    from accounts.services import otp, sessions
+    """Remove sessions, codes and tries that have had their day; gives the number of rows."""
+    from accounts.services import otp, password_tries, sessions
 
     removed = otp.purge_expired(before=instant - CODES_KEPT)
+    removed += password_tries.purge_expired(before=instant - CODES_KEPT)
     return removed + sessions.purge_expired(before=instant)

@@ -44,6 +44,13 @@ class OtpLocked(RateLimited):
     default_message = "Too many wrong codes. Please try again later."
 
 
+class LoginLocked(RateLimited):
+    """429: too many wrong passwords; also the right one is refused for now."""
+
+    code = "login_locked"
+    default_message = "Too many wrong passwords. Please try again later."
+
+
 class UsernameTaken(Conflict):
     """409: somebody has this username, in whatever case."""
 

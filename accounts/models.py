@@ -164,8 +164,30 @@ class OtpCheck(BaseModel):
         return f"check {self.id}"
 
 
-class OtpGuard(BaseModel):
-    """The row that everything which counts for one phone, address or prefix must pass through.
+class PasswordTry(BaseModel):
+    """One try at a password, for the limits; failed until it is proven right.
+
+    `identity` is a digest: what strangers type into the form is kept by nobody.
+    """
+
+    identity = models.CharField(max_length=32)
+    address = models.CharField(max_length=64, blank=True, default="")
+    failed = models.BooleanField(default=True)
+
+    class Meta:
+        verbose_name_plural = "password tries"
+        indexes = [
+            models.Index(fields=["identity", "created_at"], name="password_try_identity"),
+            models.Index(fields=["address", "created_at"], name="password_try_address"),
+            models.Index(fields=["created_at"], name="password_try_created"),
+        ]
+
+    def __str__(self) -> str:
+        return f"password try {self.id}"
+
+
+class Guard(BaseModel):
+    """The row that everything which counts for one phone, address or identity must pass through.
 
     Its update puts concurrent requests in a line, so that counting rows and adding one is safe on
     every database. For a phone it also holds the failed checks in a row.

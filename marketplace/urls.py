@@ -1,9 +1,17 @@
 """Every HTTP route of the project, one include per app."""
 
 from django.contrib import admin
-from django.urls import URLPattern, URLResolver, include, path
+from django.urls import URLPattern, URLResolver, include, path, re_path
+from django.views.generic import RedirectView
+
+from accounts.admin_sign_in import sign_in
 
 urlpatterns: list[URLPattern | URLResolver] = [
+    # Pages of people: Django's own way, which is a redirect to the form with the slash.
+    re_path(
+        r"^(?P<path>admin(?:/.*[^/])?)$", RedirectView.as_view(url="/%(path)s/", query_string=True)
+    ),
+    path("admin/login/", sign_in),
     path("admin/", admin.site.urls),
     path("", include("marketplace.web.urls")),
     path("api/v1/", include("accounts.urls")),

@@ -18,11 +18,11 @@ from django.db.models import F, QuerySet
 from accounts import formats, metrics, selectors, sms
 from accounts.enums import CodePurpose
 from accounts.errors import OtpInvalid, OtpLocked, OtpSendLimit, OtpTooSoon
-from accounts.models import OtpChallenge, OtpCheck, OtpGuard, User
-from accounts.services import sessions
+from accounts.models import Guard, OtpChallenge, OtpCheck, User
+from accounts.services import guards, sessions
 from accounts.services.sessions import TokenPair
 from marketplace.core.clock import now
-from marketplace.core.db import IntegrityError, run, transactional
+from marketplace.core.db import run, transactional
 from marketplace.core.errors import AppError, RateLimited
 from marketplace.core.jobs import enqueue
 
@@ -72,7 +72,7 @@ def request_code(*, phone_number: str, address: str) -> None:
 @transactional
 def _request(*, phone_number: str, address: str) -> OtpChallenge:
     at = now()
-    _pass_guards(_keys(phone_number, address, formats.phone_prefix(phone_number)), at=at)
+    guards.pass_through(_keys(phone_number, address, formats.phone_prefix(phone_number)), at=at)
     _refuse_phone(phone_number, at=at)
     if wait_s := _wait(OtpChallenge.objects.filter(address=address), BY_ADDRESS, at=at):
         raise OtpSendLimit(retry_after=wait_s)
@@ -95,7 +95,7 @@ def send_first_code(*, user: User, address: str) -> OtpChallenge:
     """
     at = now()
     phone_number = user.phone_number or ""
-    _pass_guards(_keys(phone_number, address, formats.phone_prefix(phone_number)), at=at)
+    guards.pass_through(_keys(phone_number, address, formats.phone_prefix(phone_number)), at=at)
     withheld = _is_withheld(phone_number, at=at)
     try:
         _refuse_phone(phone_number, at=at, waits=False)
@@ -240,7 +240,7 @@ def _take_attempt(*, phone_number: str, address: str) -> Attempt:
     A refusal is given back instead of raised: it must not take the count with it.
     """
     at = now()
-    _pass_guards(_keys(phone_number, address), at=at)
+    guards.pass_through(_keys(phone_number, address), at=at)
     if limited := _refused_address(address, phone_number, at=at):
         return Attempt(None, None, limited)
     check = OtpCheck.objects.create(address=address, phone_number=phone_number, created_at=at)
@@ -255,7 +255,7 @@ def _take_attempt(*, phone_number: str, address: str) -> Attempt:
     )
     if challenge is None or not _take_one(challenge, at=at):
         return Attempt(check.pk, None)
-    OtpGuard.objects.filter(key=_keys(phone_number)[0]).update(failures=F("failures") + 1)
+    Guard.objects.filter(key=_keys(phone_number)[0]).update(failures=F("failures") + 1)
     return Attempt(check.pk, challenge)
 
 
@@ -305,7 +305,7 @@ def _lock(phone_number: str, *, at: datetime) -> OtpLocked | None:
     if guessed is not None:
         return OtpLocked(retry_after=max(1, _seconds(at, guessed.expires_at, 0)))
     key = _keys(phone_number)[0]
-    if OtpGuard.objects.filter(key=key, failures__gte=FAILURES_IN_A_ROW).exists():
+    if Guard.objects.filter(key=key, failures__gte=FAILURES_IN_A_ROW).exists():
         return OtpLocked(retry_after=LOCKED_RETRY_AFTER_S)
     return None
 
@@ -349,7 +349,7 @@ def _consume(challenge: OtpChallenge, *, at: datetime) -> bool:
 
 def lift_lock(*, phone_number: str) -> None:
     """Forget the failed checks in a row of this phone: its owner has proven himself."""
-    OtpGuard.objects.filter(key=_keys(phone_number)[0]).update(failures=0, updated_at=now())
+    Guard.objects.filter(key=_keys(phone_number)[0]).update(failures=0, updated_at=now())
 
 
 def _keys(phone_number: str, address: str | None = None, prefix: str | None = None) -> list[str]:
@@ -366,24 +366,7 @@ def _keys(phone_number: str, address: str | None = None, prefix: str | None = No
 
 def line_up_for(*, phone_number: str, address: str) -> None:
     """Make the guards that are missing; before the transaction, because two may make the same."""
-    keys = _keys(phone_number, address, formats.phone_prefix(phone_number))
-    known = OtpGuard.objects.filter(key__in=keys).order_by("key").values_list("key", flat=True)
-    for key in set(keys).difference(known):
-        try:
-            _make_guard(key=key)
-        except IntegrityError:
-            continue
-
-
-@transactional
-def _make_guard(*, key: str) -> None:
-    OtpGuard.objects.create(key=key)
-
-
-def _pass_guards(keys: Sequence[str], *, at: datetime) -> None:
-    """Hold the rows of these guards until the commit: who counts after this counts alone."""
-    for key in keys:
-        OtpGuard.objects.filter(key=key).update(updated_at=at)
+    guards.make_missing(_keys(phone_number, address, formats.phone_prefix(phone_number)))
 
 
 def purge_expired(*, before: datetime) -> int:
@@ -392,7 +375,7 @@ def purge_expired(*, before: datetime) -> int:
     for rows in (
         OtpChallenge.objects.filter(created_at__lt=before, expires_at__lt=now()),
         OtpCheck.objects.filter(created_at__lt=before),
-        OtpGuard.objects.filter(updated_at__lt=before, failures=0),
+        Guard.objects.filter(updated_at__lt=before, failures=0),
     ):
         while ids := list(rows.order_by("pk").values_list("pk", flat=True)[:PURGE_CHUNK]):
             run(rows.model.objects.filter(pk__in=ids).delete)

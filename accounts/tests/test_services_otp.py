@@ -17,7 +17,7 @@ from pytest_django import Settings
 
 from accounts.enums import Issuer
 from accounts.errors import OtpInvalid, OtpLocked, OtpSendLimit, OtpTooSoon
-from accounts.models import AuthSession, OtpChallenge, OtpCheck, OtpGuard, User
+from accounts.models import AuthSession, Guard, OtpChallenge, OtpCheck, User
 from accounts.services import otp
 from accounts.services.sessions import TokenPair
 from marketplace.core.errors import AppError, RateLimited
@@ -192,7 +192,7 @@ class TestFiveChecks:
         self, asha: User, clock: time_machine.Traveller
     ) -> None:
         challenge = ask()
-        OtpGuard.objects.filter(key=f"phone:{ASHA}").update(failures=99)
+        Guard.objects.filter(key=f"phone:{ASHA}").update(failures=99)
         guess_wrong(challenge, 1)
         clock.shift(3600)
         later = otp.code_of(ask())
@@ -207,7 +207,7 @@ class TestFiveChecks:
 
         check(otp.code_of(challenge))
 
-        assert OtpGuard.objects.get(key=f"phone:{ASHA}").failures == 0
+        assert Guard.objects.get(key=f"phone:{ASHA}").failures == 0
 
 
 @pytest.mark.django_db
@@ -469,4 +469,4 @@ class TestPurge:
 
         assert otp.purge_expired(before=AT) == 0
         assert otp.purge_expired(before=AT + timedelta(seconds=1)) == 4
-        assert OtpGuard.objects.filter(key=f"phone:{ASHA}", failures=1).exists()
+        assert Guard.objects.filter(key=f"phone:{ASHA}", failures=1).exists()
