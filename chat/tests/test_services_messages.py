@@ -30,6 +30,7 @@ from marketplace.events import live
 from marketplace.events.live import LiveEvent
 from marketplace.events.models import Event, TopicHead
 from marketplace.tests.cast import assert_events
+from marketplace.tests.plugin import forget_limits
 
 WAYS = ["portable", "one statement"]
 # The short way is PostgreSQL's alone.
@@ -421,7 +422,7 @@ class TestBothWays:
         settings.MESSAGE_RATE_LIMIT = limit
         told = []
         for way in WAYS:
-            messages.limits.reset_limits()
+            forget_limits()
             with monkeypatch.context() as patch:
                 if way == "portable":
                     patch.setattr(messages_postgres, "applies", lambda commands: False)

@@ -113,6 +113,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(autouse=True)
 def _full_limits() -> None:
     """Every test starts with nothing counted, whatever address the test before it came from."""
+    forget_limits()
+
+
+def forget_limits() -> None:
+    """Nothing is counted any more, in this process or in Redis."""
     from django.conf import settings
     from django.core.cache import cache
 
@@ -152,11 +157,24 @@ def pytest_fixture_setup(
     fixturedef: pytest.FixtureDef[Any], request: pytest.FixtureRequest
 ) -> Iterator[None]:
     """Before the test database is dropped: end the sessions that threads of tests left open."""
+    if fixturedef.argname == "django_db_setup":
+        from django.db.backends.signals import connection_created
+
+        connection_created.connect(_take_your_time, dispatch_uid="suite.take_your_time")
     result = yield
     if fixturedef.argname == "django_db_setup":
         blocker = request.getfixturevalue("django_db_blocker")
         fixturedef.addfinalizer(lambda: _end_other_sessions(blocker))
     return result
+
+
+def _take_your_time(*, connection: Any, **_: Any) -> None:
+    """Making and dropping a database waits for the disk: no time-out of the product holds there."""
+    from django.db.backends.base.base import NO_DB_ALIAS
+
+    if connection.vendor == "postgresql" and connection.alias == NO_DB_ALIAS:
+        with connection.cursor() as cursor:
+            cursor.execute("SET statement_timeout = 0; SET lock_timeout = 0")
 
 
 def _end_other_sessions(blocker: Any) -> None:

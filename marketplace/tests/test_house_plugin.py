@@ -4,6 +4,7 @@ import socket
 
 import pytest
 from django.conf import settings
+from django.db import connection
 
 from accounts.models import User
 from marketplace.tests.cast import assert_queries
@@ -37,6 +38,18 @@ class TestProfile:
 
     def test_keeps_its_data_out_of_the_checkout(self) -> None:
         assert settings.BASE_DIR not in settings.DATA_DIR.parents
+
+
+@pytest.mark.django_db
+class TestDatabase:
+    @pytest.mark.skipif(settings.DATABASE_ENGINE != "postgresql", reason="about PostgreSQL alone")
+    def test_is_made_and_dropped_without_the_time_outs_of_the_product(self) -> None:
+        with connection._nodb_cursor() as cursor:
+            cursor.execute("SELECT current_setting('statement_timeout')")
+            assert cursor.fetchone() == ("0",)
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT current_setting('statement_timeout')")
+            assert cursor.fetchone() == ("5s",)
 
 
 @pytest.mark.django_db
