@@ -1,12 +1,15 @@
 """The way to other processes: one channel-layer channel per process, one group per topic.
 
 What arrives is a hint: order and completeness come from the hub and the log. Without Redis there is
-no other process and nothing here does anything.
+no other process and nothing here does anything. While Redis is away nobody waits for it: what
+could not be told is noted by topic, and told when it is back; what could not be heard is read from
+the log.
 """
 
 import asyncio
 import hashlib
 import os
+from collections import deque
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -18,6 +21,7 @@ from django.conf import settings
 
 from marketplace.core.ids import uuid7
 from marketplace.events.live import Control, LiveEvent, Signal
+from marketplace.realtime.layer import ANSWER_S, FAULTS
 
 if TYPE_CHECKING:
     from marketplace.realtime.runtime import Runtime
@@ -26,8 +30,11 @@ logger = structlog.get_logger(__name__)
 
 CONTROL_GROUP = "control"
 RETRY_S = 0.5
+SUBSCRIBED_WITHIN_S = 2.0
 PRESENCE_TTL_S = 120
-PROCESS = f"{os.getpid()}-{uuid7().hex[-8:]}"
+# Orders that wait for Redis; of events only the topics are kept, the log has the rest.
+UNDELIVERED_LIMIT = 1000
+MISSED_AT_ONCE = 500
 
 
 def group_of(topic: str) -> str:
@@ -40,10 +47,16 @@ class Bridge:
 
     def __init__(self, runtime: "Runtime") -> None:
         self._runtime = runtime
+        # What we send comes back to us, and is passed over.
+        self._name = f"{os.getpid()}-{uuid7().hex[-8:]}"
         self.is_shared = bool(settings.REDIS_URL)
+        self.is_up = True
         self._layer: Any = None
         self._channel = ""
         self._ready = asyncio.Event()
+        self._missed: set[str] = set()
+        self._undelivered: deque[dict[str, Any]] = deque(maxlen=UNDELIVERED_LIMIT)
+        self._mending: asyncio.Task[None] | None = None
         self._joining: dict[str, asyncio.Task[None]] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
         self._redis: Any = None
@@ -53,17 +66,57 @@ class Bridge:
         """Begin to listen; only with Redis."""
         if self.is_shared:
             import redis.asyncio
+            from redis.asyncio.retry import Retry
+            from redis.backoff import NoBackoff
 
             self._layer = get_channel_layer()
-            self._redis = redis.asyncio.from_url(settings.REDIS_URL)
+            self._layer.watch(lost=self._lost, back=self._back)
+            self._redis = redis.asyncio.from_url(
+                settings.REDIS_URL,
+                socket_timeout=ANSWER_S,
+                socket_connect_timeout=ANSWER_S,
+                retry=Retry(NoBackoff(), 1),
+            )
             self._receiver = self._runtime.loop.create_task(self._listen())
 
     async def stop(self) -> None:
         """Listen no more."""
-        if self._receiver is not None:
-            self._receiver.cancel()
+        for task in (self._receiver, self._mending, *self._tasks):
+            if task is not None:
+                task.cancel()
+        if self._layer is not None:
+            await self._layer.flush()
         if self._redis is not None:
             await self._redis.aclose()
+
+    # -- Redis goes and comes --------------------------------------------------------------------
+
+    def _lost(self) -> None:
+        self.is_up = False
+
+    def _back(self) -> None:
+        """Every group is joined again: from here on all is heard, and the log has what was not."""
+        self.is_up = True
+        self._mend()
+        self._runtime.make_up()
+
+    def _mend(self) -> None:
+        if self._mending is None or self._mending.done():
+            self._mending = self._spawn(self._tell_missed())
+
+    async def _tell_missed(self) -> None:
+        """Tell the others what could not be told, as soon as it can be."""
+        while self._missed or self._undelivered:
+            try:
+                while self._undelivered:
+                    await self._layer.group_send(CONTROL_GROUP, self._undelivered[0])
+                    self._undelivered.popleft()
+                while self._missed:
+                    topics = list(self._missed)[:MISSED_AT_ONCE]
+                    await self._layer.group_send(CONTROL_GROUP, self._message("missed", topics))
+                    self._missed.difference_update(topics)
+            except FAULTS:
+                await asyncio.sleep(RETRY_S)
 
     # -- groups ----------------------------------------------------------------------------------
 
@@ -84,8 +137,8 @@ class Bridge:
         A dead Redis is no reason to wait for long.
         """
         task = self._joining.get(topic)
-        if task is not None:
-            await asyncio.wait({task}, timeout=2)
+        if task is not None and self.is_up:
+            await asyncio.wait({task}, timeout=SUBSCRIBED_WITHIN_S)
 
     async def _join(self, topic: str) -> None:
         await self._ready.wait()
@@ -95,12 +148,6 @@ class Bridge:
         if topic not in self._runtime.hub.topics:
             await self._layer.group_discard(group_of(topic), self._channel)
 
-    async def join_all_again(self) -> None:
-        """Join every group again: after a fault, and every six hours: memberships end silently."""
-        await self._guarded(self._layer.group_add(CONTROL_GROUP, self._channel))
-        for topic in list(self._runtime.hub.topics):
-            await self._guarded(self._layer.group_add(group_of(topic), self._channel))
-
     # -- out -------------------------------------------------------------------------------------
 
     def share_events(self, events: list[LiveEvent]) -> None:
@@ -109,7 +156,8 @@ class Bridge:
         for event in events:
             by_topic.setdefault(event.topic, []).append(event)
         for topic, ones in by_topic.items():
-            self._send(group_of(topic), "events", [_pack(event) for event in ones])
+            packed = [_pack(event) for event in ones]
+            self._send(group_of(topic), "events", packed, topic=topic)
 
     def share_signal(self, signal: Signal) -> None:
         """Tell the other processes."""
@@ -127,10 +175,30 @@ class Bridge:
         """Tell the other processes in which rooms something was said, for their unread counts."""
         self._send(CONTROL_GROUP, "changed", topics)
 
-    def _send(self, group: str, kind: str, content: Any) -> None:
-        message = {"type": kind, "from": PROCESS, "data": orjson.dumps(content)}
-        if self._layer is not None and self._runtime.is_here():
-            self._spawn(self._guarded(self._layer.group_send(group, message)))
+    def _send(self, group: str, kind: str, content: Any, *, topic: str = "") -> None:
+        """Send it soon. `topic`: where the others have to read if this does not reach them."""
+        if self._layer is None or not self._runtime.is_here():
+            return
+        message = self._message(kind, content)
+        if self.is_up:
+            self._spawn(self._deliver(group, message, topic))
+        else:
+            self._not_told(message, topic)
+
+    async def _deliver(self, group: str, message: dict[str, Any], topic: str) -> None:
+        try:
+            await self._layer.group_send(group, message)
+        except FAULTS as error:
+            # A push is a hint, the log is the truth: a dead Redis fails nobody.
+            logger.debug("channel_layer_failed", reason=type(error).__name__)
+            self._not_told(message, topic)
+            self._mend()
+
+    def _not_told(self, message: dict[str, Any], topic: str) -> None:
+        if topic:
+            self._missed.add(topic)
+        elif message["type"] == "control":
+            self._undelivered.append(message)
 
     @staticmethod
     def send_from_elsewhere(
@@ -148,34 +216,24 @@ class Bridge:
                 control.kind, control.topic, control.user_id, control.reason, control.session_ids
             ]  # fmt: skip
             messages.append((CONTROL_GROUP, "control", content))
-        for group, kind, content in messages:
-            async_to_sync(layer.group_send)(
-                group, {"type": kind, "from": PROCESS, "data": orjson.dumps(content)}
-            )
+        try:
+            for group, kind, content in messages:
+                async_to_sync(layer.group_send)(
+                    group, {"type": kind, "data": orjson.dumps(content)}
+                )
+        except FAULTS as error:
+            # The 20 s check of the servers finds it.
+            logger.warning("channel_layer_failed", reason=type(error).__name__)
 
     # -- in --------------------------------------------------------------------------------------
 
     async def _listen(self) -> None:
-        failed = True
+        self._channel = await self._layer.new_channel()
+        await self._layer.group_add(CONTROL_GROUP, self._channel)
+        self._ready.set()
         while True:
-            try:
-                if not self._channel:
-                    self._channel = await self._layer.new_channel()
-                    self._ready.set()
-                if failed:
-                    await self.join_all_again()
-                    for topic in list(self._runtime.hub.topics):
-                        self._runtime.hub.catch_up(topic)
-                    failed = False
-                message = await self._layer.receive(self._channel)
-            except asyncio.CancelledError:
-                raise
-            except Exception as error:  # noqa: BLE001  # whatever Redis does, the hub lives on
-                logger.warning("channel_layer_failed", reason=type(error).__name__)
-                failed = True
-                await asyncio.sleep(RETRY_S)
-                continue
-            if message.get("from") != PROCESS:
+            message = await self._layer.receive(self._channel)
+            if message.get("from") != self._name:
                 self._understand(message)
 
     def _understand(self, message: dict[str, Any]) -> None:
@@ -191,6 +249,8 @@ class Bridge:
                 self._runtime.obey(Control(order, topic, user_id, reason, tuple(ended)))
             elif kind == "changed":
                 self._runtime.note_changed(content)
+            elif kind == "missed":
+                self._runtime.missed(content)
             elif kind == "arrival":
                 self._runtime.presence.heard_arrival(content[0], content[1].encode())
             elif kind == "departure":
@@ -200,23 +260,25 @@ class Bridge:
 
     # -- presence --------------------------------------------------------------------------------
 
-    async def stored_presence(self, topic: str) -> list[bytes]:
-        """The entries of all processes; nothing where Redis does not answer."""
+    async def stored_presence(self, topic: str) -> list[bytes] | None:
+        """The entries of all processes; None where Redis does not answer."""
+        if not self.is_up:
+            return None
         try:
             return list(await self._redis.hvals(_presence_key(topic)))
-        except Exception as error:  # noqa: BLE001  # presence is a hint
+        except FAULTS as error:  # presence is a hint
             logger.warning("presence_read_failed", reason=type(error).__name__)
-            return []
+            return None
 
     def share_presence(self, topic: str, ref: str, packed: bytes) -> None:
         """Store and tell an arrival; also its refresh."""
-        if self.is_shared:
+        if self.is_shared and self.is_up:
             self._spawn(self._guarded(self._store(topic, ref, packed)))
             self._send(group_of(topic), "arrival", [topic, packed.decode()])
 
     def unshare_presence(self, topic: str, user_id: str, ref: str) -> None:
         """Remove and tell a departure."""
-        if self.is_shared:
+        if self.is_shared and self.is_up:
             self._spawn(self._guarded(self._redis.hdel(_presence_key(topic), ref)))
             self._send(group_of(topic), "departure", [topic, user_id, ref])
 
@@ -228,11 +290,14 @@ class Bridge:
 
     # -- plumbing --------------------------------------------------------------------------------
 
+    def _message(self, kind: str, content: Any) -> dict[str, Any]:
+        return {"type": kind, "from": self._name, "data": orjson.dumps(content)}
+
     async def _guarded(self, awaitable: Any) -> None:
-        """A dead Redis must not fail what was committed."""
+        """A dead Redis fails nobody."""
         try:
             await awaitable
-        except Exception as error:  # noqa: BLE001  # a push is a hint, the log is the truth
+        except FAULTS as error:
             logger.warning("channel_layer_failed", reason=type(error).__name__)
 
     def _spawn(self, coroutine: Any) -> "asyncio.Task[None]":

@@ -52,6 +52,8 @@ class Presence:
     def __init__(self, runtime: "Runtime") -> None:
         self._runtime = runtime
         self._topics: dict[str, dict[str, dict[str, Entry]]] = {}
+        # Topics whose entries of before were read; an arrival may be heard earlier than that.
+        self._loaded: set[str] = set()
 
     # -- local connections -----------------------------------------------------------------------
 
@@ -62,9 +64,12 @@ class Presence:
         if user is None:
             return
         entry = Entry(user.public_id, user.username, session.key, _online_at())
-        if self._runtime.bridge.is_shared and topic not in self._topics:
-            for packed in await self._runtime.bridge.stored_presence(topic):
+        if self._runtime.bridge.is_shared and topic not in self._loaded:
+            stored = await self._runtime.bridge.stored_presence(topic)
+            for packed in stored or ():
                 self._add(topic, Entry.unpack(packed))
+            if stored is not None and topic in self._runtime.hub.topics:
+                self._loaded.add(topic)
             if session.memberships.get(membership.ref.spelled) is not membership:
                 return  # it went while the store was asked: a ghost would be renewed for ever
         membership.presence = True
@@ -80,6 +85,7 @@ class Presence:
         self._runtime.bridge.unshare_presence(topic, user_id, session.key)
         if topic not in self._runtime.hub.topics:
             self._topics.pop(topic, None)
+            self._loaded.discard(topic)
 
     def welcome(self, membership: "Membership") -> None:
         """Tell the one who joined: his own arrival first, then who is there."""
@@ -111,15 +117,22 @@ class Presence:
         """Another process has lost a connection."""
         self._departed(topic, user_id, ref)
 
+    def announce(self) -> None:
+        """Say who is here to a store that may have lost it."""
+        for topic, people in self._topics.items():
+            for metas in people.values():
+                for entry in metas.values():
+                    if not entry.refreshed:
+                        self._runtime.bridge.share_presence(topic, entry.ref, entry.pack())
+
     def sweep(self) -> None:
         """Refresh what is ours, and let go of what a dead process has left behind."""
+        self.announce()
         oldest = time.time() - TTL_S
         for topic, people in list(self._topics.items()):
             for metas in list(people.values()):
                 for entry in list(metas.values()):
-                    if not entry.refreshed:
-                        self._runtime.bridge.share_presence(topic, entry.ref, entry.pack())
-                    elif entry.refreshed < oldest:
+                    if entry.refreshed and entry.refreshed < oldest:
                         self._departed(topic, entry.user_id, entry.ref)
                         self._runtime.bridge.unshare_presence(topic, entry.user_id, entry.ref)
 
@@ -152,6 +165,8 @@ class Presence:
         self._tell(topic, DIFF, {"joins": {}, "leaves": {user_id: _metas({"": entry})}})
         if not metas:
             del people[user_id]
+            if not people and topic not in self._runtime.hub.topics:
+                self._topics.pop(topic, None)
             self._tell(topic, LEFT, _arrival(topic, entry), except_user=user_id)
 
     def _tell(

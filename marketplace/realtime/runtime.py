@@ -32,7 +32,7 @@ from marketplace.realtime.batch import Batcher
 from marketplace.realtime.bridge import Bridge
 from marketplace.realtime.hub import READ_LIMIT, Hub
 from marketplace.realtime.presence import Presence
-from marketplace.realtime.session import Session
+from marketplace.realtime.session import Membership, Session
 from marketplace.realtime.topic import consumers
 
 logger = structlog.get_logger(__name__)
@@ -40,11 +40,12 @@ T = TypeVar("T")
 
 CHECK_S = 20
 HEARTBEAT_S = 30
-REJOIN_S = 6 * 3600
 EXPIRY_NOTICE_S = 60
 ANONYMOUS_S = 20
 REVOKED_S = 60
 HEADS = 500
+RIGHTS = 100
+JOIN_S = 2
 # How much of a limit may come at once, as a multiple of its count.
 BURSTS = {"socket_frames": 2, "signals": 1, "joins": 5, "join_failures": 1, "faults": 0.9}
 # Frames that are not understood: the tenth in a minute ends the connection.
@@ -262,8 +263,6 @@ class Runtime:
                 if self._ticks % CHECK_S == 0:
                     await self._check()
                     self.presence.sweep()
-                if self._ticks % REJOIN_S == 0 and self.bridge.is_shared:
-                    await self.bridge.join_all_again()
             except Exception:
                 logger.exception("tick_failed")
 
@@ -333,6 +332,10 @@ class Runtime:
 
     async def _check(self) -> None:
         """What no push told us: newer seqs in the log, sessions that have ended."""
+        await self._check_heads()
+        await self._check_sessions()
+
+    async def _check_heads(self) -> None:
         topics = [t for t, local in self.hub.topics.items() if local.next_seq is not None]
         for start in range(0, len(topics), HEADS):
             heads = await self.run(_read_heads, topics[start : start + HEADS])
@@ -340,11 +343,44 @@ class Runtime:
                 local = self.hub.topics.get(topic)
                 if local is not None and local.next_seq is not None and last_seq >= local.next_seq:
                     self.hub.catch_up(topic)
+
+    async def _check_sessions(self) -> None:
         held = {s.auth_session_id for s in self.sessions if s.auth_session_id is not None}
         if held:
             keys = [UUID(one) for one in held]
             ended = await self.run(functools.partial(_find_ended, keys))
             self.obey(Control(kind="revoked", session_ids=tuple(str(one) for one in ended)))
+
+    async def _check_rights(self) -> None:
+        """Ask again for every topic of everybody: an order to leave one may have been lost."""
+        held = [one for session in self.sessions for one in session.memberships.values()]
+        for start in range(0, len(held), RIGHTS):
+            some = held[start : start + RIGHTS]
+            for membership in await self.run(_find_refused, some):
+                session = membership.session
+                if session.memberships.get(membership.ref.spelled) is membership:
+                    session.remove(membership, "removed")
+
+    # -- other processes were out of reach ---------------------------------------------------------
+
+    def missed(self, topics: list[str]) -> None:
+        """Another process could not tell us of these topics: the log can."""
+        for topic in topics:
+            self.hub.catch_up(topic)
+        self.note_changed(topics)
+
+    def make_up(self) -> None:
+        """We hear the others again: find out what they said meanwhile, and show who is here."""
+        self.spawn(self._make_up())
+
+    async def _make_up(self) -> None:
+        self.presence.announce()
+        await self._check_heads()
+        await self._check_sessions()
+        await self._check_rights()
+        # A join that was under way read the log before we heard again, and was not counted above.
+        await asyncio.sleep(JOIN_S)
+        await self._check_heads()
 
     # -- the end ---------------------------------------------------------------------------------
 
@@ -461,6 +497,18 @@ def _read_heads(topics: list[str]) -> dict[str, int]:
         .order_by("topic")
         .values_list("topic", "last_seq")
     )
+
+
+def _find_refused(memberships: list[Membership]) -> list[Membership]:
+    """Those whose user may not hold their topic any more."""
+    refused = []
+    for membership in memberships:
+        ref = membership.ref
+        try:
+            ref.consumer.authorise(membership.session.user, ref.id, "join")
+        except AppError:
+            refused.append(membership)
+    return refused
 
 
 def _find_ended(session_ids: list[UUID]) -> set[UUID]:

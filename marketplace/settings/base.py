@@ -67,7 +67,7 @@ CACHES: dict[str, dict[str, Any]]
 if REDIS_URL:
     CHANNEL_LAYERS = {
         "default": {
-            "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
+            "BACKEND": "marketplace.realtime.layer.WatchedLayer",
             "CONFIG": {"hosts": [REDIS_URL], "prefix": "marketplace:layer"},
         }
     }
