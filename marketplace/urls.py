@@ -17,6 +17,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("api/v1/", include("accounts.urls")),
     path("api/", include("marketplace.compat.realtime_market")),
     path("", include("marketplace.core.urls")),
+    path("api/v1/", include("marketplace.events.urls")),
     path("api/v1/", include("marketplace.realtime.urls")),
     path("api/v1/", include("chat.urls")),
 ]

@@ -1,4 +1,4 @@
-"""Named rate buckets (docs/limits.md), one store for REST and sockets: this process, or Redis.
+"""Named rate buckets (docs/settings.md), one store for REST and sockets: this process, or Redis.
 
 Fixed windows are aligned to the clock, so that one counter tells all: taken, left, and until when.
 `message` is a sliding window. A store that does not answer stops nobody, except where guessing

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from django.db.models import QuerySet
+
 from marketplace.core.context import request_id
 from marketplace.core.db import in_transaction
 from marketplace.events.models import AuditEntry
@@ -31,3 +33,12 @@ def record_audit(
         request_id=request_id.get(),
         address=address,
     )
+
+
+def list_audit(
+    *, actor_id: str | None = None, action: str | None = None, target: str | None = None
+) -> QuerySet[AuditEntry]:
+    """The entries that have all of these values, newest first."""
+    wanted = {"actor_id": actor_id, "action": action, "target": target}
+    given = {name: value for name, value in wanted.items() if value is not None}
+    return AuditEntry.objects.filter(**given).order_by("-created_at", "-id")

@@ -93,6 +93,7 @@ class AuditEntry(BaseModel):
         indexes = [
             models.Index(fields=["-created_at", "-id"], name="audit_newest"),
             models.Index(fields=["actor_id", "-created_at"], name="audit_actor"),
+            models.Index(fields=["target", "-created_at"], name="audit_target"),
         ]
 
     def __str__(self) -> str:

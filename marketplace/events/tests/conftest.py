@@ -10,6 +10,9 @@ from marketplace.core.db import transactional
 from marketplace.events import catalog, subscribe
 from marketplace.events.models import Event
 from marketplace.events.record import open_topic, record
+from marketplace.tests.cast import admin, buyer, courier, employee, guest, stranger
+
+__all__ = ["admin", "buyer", "courier", "employee", "guest", "stranger"]
 
 
 @pytest.fixture(autouse=True)
