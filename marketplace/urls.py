@@ -5,6 +5,7 @@ from django.urls import URLPattern, URLResolver, include, path, re_path
 from django.views.generic import RedirectView
 
 from accounts.admin_sign_in import sign_in
+from marketplace.web.operations import LiveTopicsView, OverviewView
 
 urlpatterns: list[URLPattern | URLResolver] = [
     # Pages of people: Django's own way, which is a redirect to the form with the slash.
@@ -17,6 +18,8 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("api/v1/", include("accounts.urls")),
     path("api/", include("marketplace.compat.realtime_market")),
     path("", include("marketplace.core.urls")),
+    path("api/v1/ops/topics", LiveTopicsView.as_view()),
+    path("api/v1/ops/overview", OverviewView.as_view()),
     path("api/v1/", include("marketplace.events.urls")),
     path("api/v1/", include("marketplace.realtime.urls")),
     path("api/v1/", include("chat.urls")),

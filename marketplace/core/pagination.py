@@ -64,7 +64,7 @@ def cursor_page(
     return {"items": [to_wire(row) for row in page[:limit]], "next_cursor": following}
 
 
-def make_cursor(row: Model, order: Sequence[str]) -> str:
+def make_cursor(row: object, order: Sequence[str]) -> str:
     """The place right after this row in this order, sealed."""
     values = [_to_text(getattr(row, name.lstrip("-"))) for name in order]
     content = orjson.dumps(values)

@@ -32,6 +32,8 @@ CONTROL_GROUP = "control"
 RETRY_S = 0.5
 SUBSCRIBED_WITHIN_S = 2.0
 PRESENCE_TTL_S = 120
+SURVEY_S = 0.5
+SURVEY_KEPT_S = 10
 # Orders that wait for Redis; of events only the topics are kept, the log has the rest.
 UNDELIVERED_LIMIT = 1000
 MISSED_AT_ONCE = 500
@@ -255,6 +257,8 @@ class Bridge:
                 self._runtime.presence.heard_arrival(content[0], content[1].encode())
             elif kind == "departure":
                 self._runtime.presence.heard_departure(*content)
+            elif kind == "survey":
+                self._spawn(self._guarded(self._answer_survey(content)))
         except Exception:
             logger.exception("bridge_message_failed")
 
@@ -286,6 +290,29 @@ class Bridge:
         pipe = self._redis.pipeline(transaction=False)
         pipe.hset(_presence_key(topic), ref, packed)
         pipe.expire(_presence_key(topic), PRESENCE_TTL_S)
+        await pipe.execute()
+
+    # -- surveys ---------------------------------------------------------------------------------
+
+    async def survey(self) -> list[dict[str, Any]]:
+        """What the other processes hold; whoever does not answer in SURVEY_S is left out."""
+        if not (self.is_shared and self.is_up):
+            return []
+        key = f"marketplace:survey:{uuid7().hex}"
+        try:
+            await self._layer.group_send(CONTROL_GROUP, self._message("survey", key))
+            await asyncio.sleep(SURVEY_S)
+            return [orjson.loads(answer) for answer in await self._redis.lrange(key, 0, -1)]
+        except FAULTS as error:
+            logger.warning("survey_failed", reason=type(error).__name__)
+            return []
+
+    async def _answer_survey(self, key: str) -> None:
+        from marketplace.realtime.survey import holdings
+
+        pipe = self._redis.pipeline(transaction=False)
+        pipe.rpush(key, orjson.dumps(holdings(self._runtime)))
+        pipe.expire(key, SURVEY_KEPT_S)
         await pipe.execute()
 
     # -- plumbing --------------------------------------------------------------------------------
