@@ -48,9 +48,10 @@ def replay(topic: str, *, since: int | None, epoch: str | None = None, limit: in
     events = read_range(topic, after=since, up_to=head.last_seq, limit=limit + 1)
     if not events or events[0].seq != since + 1:
         # Retention may have passed by between the two reads: then the gap is told, not hidden.
-        head = find_head(topic) or head
-        if since < head.horizon:
-            return Replay([], head.last_seq, head.epoch, head.horizon, False, False, "horizon")
+        # The answer keeps to the first head: what was recorded since is not among these events.
+        later = find_head(topic) or head
+        if since < later.horizon:
+            return Replay([], later.last_seq, later.epoch, later.horizon, False, False, "horizon")
     return Replay(
         events=events[:limit],
         latest_seq=head.last_seq,
