@@ -4,6 +4,7 @@ local, test and production hold only what differs. docs/settings.md and `.env.ex
 each name means.
 """
 
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from marketplace.settings import addresses, databases, rates
 from marketplace.settings.reading import SettingsError, choose_profile, read_environment
 
 BASE_DIR = Path(__file__).resolve().parent.parent.parent
+VERSION: str = tomllib.loads((BASE_DIR / "pyproject.toml").read_text())["project"]["version"]
 MINUTE_S = 60
 DAY_S = 86_400
 
@@ -446,7 +448,7 @@ REST_FRAMEWORK: dict[str, Any] = {
 SPECTACULAR_SETTINGS: dict[str, Any] = {
     "TITLE": "Marketplace",
     "DESCRIPTION": "People, rooms and messages over REST, Phoenix Channels and plain WebSocket.",
-    "VERSION": "1.0.0",
+    "VERSION": VERSION,
     "OAS_VERSION": "3.0.3",
     "SERVE_INCLUDE_SCHEMA": False,
     "SERVE_PUBLIC": True,

@@ -2,10 +2,12 @@
 
 import json
 import re
+import tomllib
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from django.conf import settings
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver
 from openapi_spec_validator import OpenAPIV30SpecValidator
@@ -45,6 +47,11 @@ def operations() -> list[tuple[str, str, dict[str, Any]]]:
 
 
 class TestOpenApi:
+    def test_is_of_the_projects_version(self) -> None:
+        project = tomllib.loads((settings.BASE_DIR / "pyproject.toml").read_text())["project"]
+
+        assert openapi_document()["info"]["version"] == project["version"]
+
     def test_is_valid(self) -> None:
         document = json.loads(json.dumps(openapi_document(), default=str))
 
