@@ -23,7 +23,7 @@ def tell_unread(runtime: "Runtime", topics: list[str]) -> None:
     rooms = [UUID(topic.removeprefix(ROOM)) for topic in topics if topic.startswith(ROOM)]
     people = [topic.removeprefix(USER) for topic in runtime.hub.topics if topic.startswith(USER)]
     if rooms and people:
-        runtime.spawn(_tell(runtime, rooms[:ROOMS_AT_ONCE], people))
+        runtime.spawn(_tell(runtime, rooms, people))
 
 
 async def _tell(runtime: "Runtime", rooms: list[UUID], people: list[str]) -> None:
@@ -34,11 +34,14 @@ async def _tell(runtime: "Runtime", rooms: list[UUID], people: list[str]) -> Non
 def _signals(rooms: list[UUID], people: list[str]) -> dict[str, dict[str, Any]]:
     """Topic → payload, for the people who are in one of these rooms."""
     counts: dict[str, dict[str, int]] = {}
-    for public_id, room_id, unread in selectors.unread_of(room_ids=rooms, public_ids=people):
-        counts.setdefault(public_id, {})[str(room_id)] = unread
+    newest: dict[str, dict[str, Any]] = {}
+    for start in range(0, len(rooms), ROOMS_AT_ONCE):
+        some = rooms[start : start + ROOMS_AT_ONCE]
+        for public_id, room_id, unread in selectors.unread_of(room_ids=some, public_ids=people):
+            counts.setdefault(public_id, {})[str(room_id)] = unread
+        newest |= {message["room_id"]: message for message in selectors.last_messages(some)}
     if not counts:
         return {}
-    newest = {message["room_id"]: message for message in selectors.last_messages(rooms)}
     totals = selectors.unread_totals(public_ids=list(counts))
     signals = {}
     for public_id, of_rooms in counts.items():

@@ -12,12 +12,13 @@ from channels.consumer import AsyncConsumer
 from accounts.models import User
 from accounts.services import sessions
 from accounts.services.tokens import Claims
+from marketplace.core.context import new_request_id
 from marketplace.core.errors import AppError
 from marketplace.events.replay import find_head
 from marketplace.realtime import codes
 from marketplace.realtime.frames import EXTENSION, FrameWriter
 from marketplace.realtime.outlet import DirectOutlet, Outlet, QueuedOutlet
-from marketplace.realtime.runtime import Runtime, runtime
+from marketplace.realtime.runtime import Runtime, has_ended, runtime
 from marketplace.realtime.session import Session
 from marketplace.realtime.wire import Wire
 
@@ -47,7 +48,16 @@ class ConnectionConsumer(AsyncConsumer):
             return
         wire = self.wire_of(scope)
         here = runtime()
-        if wire is None or here.draining:
+        claims: Claims | None = scope.get("claims")
+        refusal = None
+        if wire is None:
+            refusal = "version"
+        elif here.draining:
+            refusal = "draining"
+        elif claims is not None and has_ended(claims):
+            refusal = "token_expired"
+        if wire is None or refusal is not None:
+            logger.info("socket_refused", reason=refusal, path=scope.get("path"))
             await send({"type": "websocket.close"})
             return
         writer: FrameWriter | None = (scope.get("extensions") or {}).get(EXTENSION)
@@ -71,29 +81,35 @@ class ConnectionConsumer(AsyncConsumer):
             await _pump(session, receive)
         finally:
             session.end()
-            logger.info(
-                "socket_disconnected",
-                protocol=wire.name,
-                user_id=session.user_id,
-                key=session.key,
-                reason=session.close_code or "gone",
-            )
 
 
 async def _open(here: Runtime, wire: Wire, out: Outlet, scope: dict[str, Any]) -> Session | None:
     """The session of this connection; None after a refusal, with no frame before it."""
-    claims = scope.get("claims")
+    claims: Claims | None = scope.get("claims")
     user = None
     scope["epoch"] = None
+
+    def refuse(code: int, reason: str, key: str) -> None:
+        logger.info(
+            "socket_refused",
+            protocol=wire.name,
+            user_id=None if claims is None else claims.user_id,
+            request_id=key,
+            close_code=code,
+            reason=reason,
+        )
+        out.close(code)
+
     if claims is not None:
         try:
             user, scope["epoch"] = await here.run(identify, claims)
         except AppError as error:
-            out.close(codes.TOKEN if error.status == 401 else codes.DRAINING)
+            code = codes.TOKEN if error.status == 401 else codes.DRAINING
+            refuse(code, error.code, new_request_id())
             return None
         except Exception:
             logger.exception("authentication_failed")
-            out.close(codes.DRAINING)
+            refuse(codes.DRAINING, "internal_error", new_request_id())
             return None
     session = Session(
         here,
@@ -105,10 +121,10 @@ async def _open(here: Runtime, wire: Wire, out: Outlet, scope: dict[str, Any]) -
         address=scope.get("client_address", ""),
     )
     if here.is_revoked(session):
-        out.close(codes.TOKEN)
+        refuse(codes.TOKEN, "token_revoked", session.key)
         return None
     if not here.admit(session):
-        out.close(codes.FLOODING)
+        refuse(codes.FLOODING, "too_many_connections", session.key)
         return None
     return session
 
@@ -124,6 +140,8 @@ async def _pump(session: Session, receive: Any) -> None:
     while True:
         message = await receive()
         if message["type"] == "websocket.disconnect":
+            if session.close_code is None:
+                session.close_code = message.get("code")
             return
         data = message.get("text")
         session.receive(message["bytes"] if data is None else data)

@@ -49,13 +49,9 @@ def join_in_thread(
 def sync_in_thread(
     user: User | None, ref: TopicRef, dialect: str, since: int | None, epoch: str | None
 ) -> Answer:
-    """The same without state and history; the right is asked again."""
-    ref.consumer.authorise(user, ref.id, "join")
-    replayed = replay(ref.topic, since=since, epoch=epoch)
-    joined = Joined(state={})
-    if replayed.reset is not None:
-        joined = ref.consumer.join(user, ref, with_history=False)
-    return _answer(ref, dialect, joined, replayed)
+    """The same without history; the right is asked again."""
+    joined = ref.consumer.join(user, ref, with_history=False)
+    return _answer(ref, dialect, joined, replay(ref.topic, since=since, epoch=epoch))
 
 
 def _answer(ref: TopicRef, dialect: str, joined: Joined, replayed: Replay) -> Answer:

@@ -3,22 +3,25 @@
 Every push gets exactly one reply. Frames: docs/realtime.md; protocol: Phoenix' `Socket.Message`.
 """
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import parse_qs
 
 import orjson
 
-from marketplace.core.errors import AppError, MalformedRequest, error_body
+from marketplace.core.errors import AppError, MalformedRequest, ValidationFailed, error_body
 from marketplace.core.jsontext import read_json
 from marketplace.events.live import LiveEvent
 from marketplace.realtime import codes
 from marketplace.realtime.connection import ConnectionConsumer
 from marketplace.realtime.session import Session, UnmatchedTopic, since_of
-from marketplace.realtime.wire import Ref, Wire
+from marketplace.realtime.wire import Ref, Wire, read_leniently
 
 if TYPE_CHECKING:
     from marketplace.realtime.session import Membership
     from marketplace.realtime.topic import TopicRef
+
+ReadJson = Callable[[str | bytes], Any]
 
 SUBPROTOCOL = "phoenix"
 PUSH = 0
@@ -38,6 +41,10 @@ class PhoenixWire:
         """Understand one frame and call the session; what is none ends the connection with 4003."""
         try:
             join_ref, ref, topic, event, payload = self.read(data)
+        except ValidationFailed as error:
+            # A frame, with a text in it that is none: a wrong value like any other.
+            self.refuse(session, data, error)
+            return
         except AppError:
             session.close(codes.NOT_UNDERSTOOD)
             return
@@ -54,14 +61,14 @@ class PhoenixWire:
     def refuse(self, session: Session, data: str | bytes, error: AppError) -> None:
         """Every push gets its reply, a refused one too; what is no push ends the connection."""
         try:
-            join_ref, ref, topic, _, _ = self.read(data)
+            join_ref, ref, topic, _, _ = self.read(data, read_leniently)
         except AppError:
             session.close(codes.NOT_UNDERSTOOD)
             return
         session.reply_error(Ref(topic, ref, join_ref), error, None, "")
 
-    def read(self, data: str | bytes) -> tuple[str | None, str | None, str, str, Any]:
-        """(join_ref, ref, topic, event, payload). Raises MalformedRequest."""
+    def read(self, data: str | bytes, read_text: ReadJson = read_json) -> "Message":
+        """One message. Raises MalformedRequest, ValidationFailed for text that is no Unicode."""
         raise NotImplementedError
 
     def message(
@@ -194,11 +201,11 @@ class PhoenixV1(PhoenixWire):
     name = "phoenix-v1"
     names_channels = False
 
-    def read(self, data: str | bytes) -> tuple[str | None, str | None, str, str, Any]:
+    def read(self, data: str | bytes, read_text: ReadJson = read_json) -> "Message":
         """`{"topic","event","payload","ref"}`, a `join_ref` may stand beside them."""
         if isinstance(data, bytes):
             raise MalformedRequest
-        frame = read_json(data)
+        frame = read_text(data)
         if not isinstance(frame, dict):
             raise MalformedRequest
         topic, event = frame.get("topic"), frame.get("event")
@@ -226,11 +233,11 @@ class PhoenixV2(PhoenixWire):
     name = "phoenix-v2"
     names_channels = True
 
-    def read(self, data: str | bytes) -> tuple[str | None, str | None, str, str, Any]:
+    def read(self, data: str | bytes, read_text: ReadJson = read_json) -> "Message":
         """Five items, or the binary form."""
         if isinstance(data, bytes):
-            return _read_binary(data)
-        frame = read_json(data)
+            return _read_binary(data, read_text)
+        frame = read_text(data)
         if not isinstance(frame, list) or len(frame) != 5:
             raise MalformedRequest
         join_ref, ref, topic, event, payload = frame
@@ -245,7 +252,11 @@ class PhoenixV2(PhoenixWire):
         return orjson.dumps([join_ref, ref, topic, event])[:-1] + b"," + payload + b"]"
 
 
-def _read_binary(data: bytes) -> tuple[str | None, str | None, str, str, Any]:
+# join_ref, ref, topic, event and payload of one message.
+Message = tuple[str | None, str | None, str, str, Any]
+
+
+def _read_binary(data: bytes, read_text: ReadJson) -> Message:
     """`00 jr_len ref_len topic_len event_len`, the four texts, then the payload, which is JSON."""
     if len(data) < 5 or data[0] != PUSH:
         raise MalformedRequest
@@ -261,7 +272,9 @@ def _read_binary(data: bytes) -> tuple[str | None, str | None, str, str, Any]:
         rest = rest[length:]
     join_ref, ref, topic, event = texts
     try:
-        payload = read_json(rest) if rest else {}
+        payload = read_text(rest) if rest else {}
+    except ValidationFailed:
+        raise
     except AppError:
         payload = BINARY  # not JSON: refused by its reply, not by the connection's end
     return join_ref or None, ref or None, topic, event, payload

@@ -9,13 +9,19 @@ from urllib.parse import parse_qs
 import orjson
 
 from marketplace.core.context import request_id
-from marketplace.core.errors import AppError, Invalid, MalformedRequest, error_body
+from marketplace.core.errors import (
+    AppError,
+    Invalid,
+    MalformedRequest,
+    ValidationFailed,
+    error_body,
+)
 from marketplace.core.jsontext import read_json
 from marketplace.events.live import LiveEvent
 from marketplace.realtime import codes
 from marketplace.realtime.connection import ConnectionConsumer
 from marketplace.realtime.session import Session, UnmatchedTopic, since_of
-from marketplace.realtime.wire import Ref, Wire
+from marketplace.realtime.wire import Ref, Wire, read_leniently
 
 if TYPE_CHECKING:
     from marketplace.realtime.session import Membership
@@ -39,11 +45,18 @@ class PlainWire:
             return
         try:
             frame = read_frame(data)
+        except ValidationFailed as error:
+            # A frame, with a text in it that is none: a wrong value like any other.
+            self.refuse(session, data, error)
+            return
         except AppError as error:
             session.misunderstood(error)
             return
         kind = frame.get("type")
-        if kind == "event":
+        if self.one_topic and kind in ("join", "leave"):
+            refusal = Invalid("The topic of this address is fixed.")
+            session.reply_error(self.ref_of(session, frame), refusal, None, "")
+        elif kind == "event":
             self._event(session, frame)
         elif kind == "join":
             session.do(self._join, session, frame)
@@ -62,11 +75,15 @@ class PlainWire:
     def refuse(self, session: Session, data: str | bytes, error: AppError) -> None:
         """A reply to the frame's ref, else an `error` frame."""
         try:
-            frame = read_frame(data) if isinstance(data, str) else {}
+            found = read_leniently(data) if isinstance(data, str) else {}
         except AppError:
-            frame = {}
-        ref = Ref(self.topic_of(session, frame), frame.get("ref"))
-        session.reply_error(ref, error, None, "")
+            found = {}
+        frame = found if isinstance(found, dict) else {}
+        session.reply_error(self.ref_of(session, frame), error, None, "")
+
+    def ref_of(self, session: Session, frame: dict[str, Any]) -> Ref:
+        """What the frame calls itself."""
+        return Ref(self.topic_of(session, frame), frame.get("ref"))
 
     def topic_of(self, session: Session, frame: dict[str, Any]) -> str:
         """The topic that the frame names."""
@@ -79,6 +96,8 @@ class PlainWire:
         name, payload = frame.get("event"), frame.get("payload")
         if payload is None:
             payload = {}
+        elif isinstance(payload, str):
+            payload = {"id": payload}
         if not isinstance(name, str) or not isinstance(payload, dict):
             error = MalformedRequest("An event has a name and an object as payload.")
             session.reply_error(ref, error, None, "")
@@ -124,14 +143,19 @@ class PlainWire:
 
     def reply_ok(self, ref: Ref, response: bytes) -> bytes:
         """A request has been done."""
-        head = {"type": "reply", "ref": echo(ref.ref), "topic": ref.topic, "status": "ok"}
+        head = {"type": "reply", "ref": echo(ref.ref), "topic": ref.topic or None, "status": "ok"}
         return orjson.dumps(head)[:-1] + b',"response":' + response + b"}"
 
     def reply_error(self, ref: Ref, error: AppError, *, reason: str, request_id: str) -> bytes:
         """A request has been refused."""
         if ref.ref is None:
             return self.fault(error, request_id=request_id)
-        frame = {"type": "reply", "ref": echo(ref.ref), "topic": ref.topic, "status": "error"}
+        frame = {
+            "type": "reply",
+            "ref": echo(ref.ref),
+            "topic": ref.topic or None,
+            "status": "error",
+        }
         return orjson.dumps(frame | {"response": body(error, request_id)})
 
     def fault(self, error: AppError, *, request_id: str) -> bytes:
@@ -183,21 +207,6 @@ class FixedWire(PlainWire):
 
     one_topic: ClassVar[bool] = True
 
-    def receive(self, session: Session, data: str | bytes) -> None:
-        """As the open form, without join and leave."""
-        if isinstance(data, str) and ('"join"' in data or '"leave"' in data):
-            try:
-                frame = read_frame(data)
-            except AppError as error:
-                session.misunderstood(error)
-                return
-            if frame.get("type") in ("join", "leave"):
-                ref = Ref(self.topic_of(session, frame), frame.get("ref"))
-                refusal = Invalid("The topic of this address is fixed.")
-                session.reply_error(ref, refusal, None, "")
-                return
-        super().receive(session, data)
-
     def topic_of(self, session: Session, frame: dict[str, Any]) -> str:
         """The one topic, whatever the frame leaves out."""
         topic = frame.get("topic")
@@ -209,7 +218,7 @@ class FixedWire(PlainWire):
         """The reply to the join that the URL made has no ref."""
         if ref.ref is not FIXED_REF:
             return super().reply_ok(ref, response)
-        head = {"type": "reply", "topic": ref.topic, "status": "ok"}
+        head = {"type": "reply", "topic": ref.topic or None, "status": "ok"}
         return orjson.dumps(head)[:-1] + b',"response":' + response + b"}"
 
     def reply_error(self, ref: Ref, error: AppError, *, reason: str, request_id: str) -> bytes:

@@ -7,6 +7,7 @@ import asyncio
 import functools
 import random
 import threading
+import time
 from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
@@ -19,10 +20,18 @@ from django.db import connection
 from accounts.models import User
 from accounts.services import sessions, tokens
 from accounts.services.tokens import Claims
+from marketplace.core import observe
 from marketplace.core.clock import wire_time
-from marketplace.core.errors import AppError, Forbidden, InvalidToken, TokenRevoked, Unavailable
+from marketplace.core.errors import (
+    AppError,
+    Forbidden,
+    InvalidToken,
+    TokenExpired,
+    TokenRevoked,
+    Unavailable,
+)
 from marketplace.core.limits import LocalBucket, rates_of
-from marketplace.core.observe import EVENTS_PUBLISHED, SOCKETS
+from marketplace.core.observe import EVENTS_PUBLISHED
 from marketplace.events import live
 from marketplace.events.live import Control, LiveEvent, Signal
 from marketplace.events.models import TopicHead
@@ -178,40 +187,31 @@ class Runtime:
 
     def admit(self, session: Session) -> bool:
         """Count the connection; False where it is one too many."""
+        if not self._take_place(session):
+            return False
+        self.sessions.add(session)
+        observe.socket_opened(
+            protocol=session.wire.name,
+            user_id=session.user_id,
+            address=session.address,
+            request_id=session.key,
+        )
+        return True
+
+    def _take_place(self, session: Session) -> bool:
         if session.user_id is None:
             here = self._anonymous.get(session.address, 0)
             if here >= settings.MAX_GUESTS_PER_ADDRESS:
                 return False
             self._anonymous[session.address] = here + 1
-        else:
-            own = self._by_user.setdefault(session.user_id, set())
-            if len(own) >= settings.MAX_SOCKETS_PER_USER:
-                return False
-            own.add(session)
-        self.sessions.add(session)
-        SOCKETS.labels(session.wire.name).inc()
-        logger.info(
-            "socket_connected", protocol=session.wire.name, user_id=session.user_id, key=session.key
-        )
+            return True
+        own = self._by_user.setdefault(session.user_id, set())
+        if len(own) >= settings.MAX_SOCKETS_PER_USER:
+            return False
+        own.add(session)
         return True
 
-    def adopt(self, session: Session, user: User, claims: Claims) -> None:
-        """An anonymous connection has proven who it is; one that is gone leaves nothing behind."""
-        if session.closed:
-            return
-        self.forget(session)
-        session.user, session.user_id = user, user.public_id
-        session.auth_session_id = str(claims.session_id)
-        session.expires_at = claims.expires_at
-        if not self.admit(session):
-            session.close(codes.FLOODING)
-
-    def forget(self, session: Session) -> None:
-        """The connection is gone. Safe to call twice."""
-        if session not in self.sessions:
-            return
-        self.sessions.discard(session)
-        SOCKETS.labels(session.wire.name).dec()
+    def _give_place(self, session: Session) -> None:
         if session.user_id is None:
             left = self._anonymous.get(session.address, 1) - 1
             if left > 0:
@@ -224,6 +224,33 @@ class Runtime:
         if not own:
             self._by_user.pop(session.user_id, None)
 
+    def adopt(self, session: Session, user: User, claims: Claims) -> None:
+        """An anonymous connection has proven who it is; one that is gone leaves nothing behind."""
+        if session.closed:
+            return
+        self._give_place(session)
+        session.user, session.user_id = user, user.public_id
+        session.auth_session_id = str(claims.session_id)
+        session.expires_at = claims.expires_at
+        logger.info("socket_identified", user_id=session.user_id, request_id=session.key)
+        if not self._take_place(session):
+            session.close(codes.FLOODING)
+
+    def forget(self, session: Session) -> None:
+        """The connection is gone. Safe to call twice."""
+        if session not in self.sessions:
+            return
+        self.sessions.discard(session)
+        self._give_place(session)
+        code = session.close_code or codes.LOST
+        observe.socket_closed(
+            protocol=session.wire.name,
+            user_id=session.user_id,
+            code=code,
+            reason=codes.REASONS.get(code, "client"),
+            request_id=session.key,
+        )
+
     def new_bucket(self, name: str) -> LocalBucket:
         """A limit of one connection, as settings have it."""
         [(count, seconds), *_] = [FAULTS] if name == "faults" else rates_of(name) or [(0, 1)]
@@ -232,10 +259,16 @@ class Runtime:
     # -- identity --------------------------------------------------------------------------------
 
     def read_token(self, token: Any) -> Claims:
-        """The claims of an access token. Raises InvalidToken, TokenExpired."""
+        """The claims of an access token. Raises InvalidToken, TokenExpired.
+
+        Without the leeway of requests: a connection ends with its token, to the second.
+        """
         if not isinstance(token, str) or not token:
             raise InvalidToken
-        return tokens.read_access(token)
+        claims = tokens.read_access(token)
+        if has_ended(claims):
+            raise TokenExpired
+        return claims
 
     async def authenticate(self, claims: Claims) -> User:
         """The active user of a living session. Raises TokenRevoked."""
@@ -267,8 +300,6 @@ class Runtime:
                 logger.exception("tick_failed")
 
     def _tick(self, ticks: int) -> None:
-        import time
-
         wall, monotonic = time.time(), self.loop.time()
         for session in tuple(self.sessions):
             self._check_expiry(session, wall)
@@ -513,6 +544,11 @@ def _find_refused(memberships: list[Membership]) -> list[Membership]:
 
 def _find_ended(session_ids: list[UUID]) -> set[UUID]:
     return sessions.find_ended_sessions(session_ids)
+
+
+def has_ended(claims: Claims) -> bool:
+    """Whether a connection with this token would have to end at once."""
+    return claims.expires_at <= time.time()
 
 
 def wire_time_of(epoch_seconds: float) -> str:

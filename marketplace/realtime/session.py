@@ -349,6 +349,8 @@ class Session:
             self.reply_error(ref, refusal, None, asked)
             self.runtime.hub.release(membership, latest_seq=membership.last)
             return
+        if membership.presence:
+            answer.state["online"] = self.runtime.presence.online(membership.ref.topic)
         answer.last_sent = max(answer.last_sent, membership.last if since is None else 0)
         self._answer(membership, ref, answer)
         self.runtime.hub.release(membership, latest_seq=answer.latest_seq)

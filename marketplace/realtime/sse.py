@@ -30,6 +30,8 @@ COMMENT_S = 15
 HEARTBEAT_S = 30
 RETRY_MS = (1000, 5000)
 RETRY_LIMITED_S = 60
+# A client may go before the first byte: then nobody reads the stream, and nobody ends it.
+BEGUN_WITHIN_S = 30
 
 
 class StreamOutlet:
@@ -37,6 +39,7 @@ class StreamOutlet:
 
     def __init__(self) -> None:
         self.queue: asyncio.Queue[bytes | None] = asyncio.Queue()
+        self.has_begun = False
         self._bytes = 0
 
     def send(self, encoded: "Encoded") -> bool:
@@ -171,7 +174,13 @@ def open_stream(
     membership = Membership(session, ref, None)
     session.memberships[ref.spelled] = membership
     runtime.hub.subscribe(membership)
+    runtime.loop.call_later(BEGUN_WITHIN_S, _end_unless_begun, session)
     return membership
+
+
+def _end_unless_begun(session: Session) -> None:
+    if not cast(StreamOutlet, session.out).has_begun:
+        session.end()
 
 
 async def stream(
@@ -180,6 +189,7 @@ async def stream(
     """The bytes of one stream, from `ready` to the end."""
     session, ref = membership.session, membership.ref
     runtime, out = session.runtime, cast(StreamOutlet, session.out)
+    out.has_begun = True
     try:
         await runtime.bridge.subscribed(ref.topic)
         # Spread, so that the readers of a server that ends do not all come back at once.
@@ -187,15 +197,16 @@ async def stream(
         yield f"retry: {retry_ms}\n\n".encode()
         async for text in _past(runtime, membership, since, epoch):
             yield text
-        quiet = 0.0
-        while (written := await out.next(COMMENT_S)) is not None:
+        clock = runtime.loop.time
+        comment_at, heartbeat_at = clock() + COMMENT_S, clock() + HEARTBEAT_S
+        while (written := await out.next(max(0.0, comment_at - clock()))) is not None:
             if written:
                 yield written
-                continue
-            quiet += COMMENT_S
-            yield b": still here\n\n"
-            if quiet >= HEARTBEAT_S:
-                quiet = 0.0
+            if clock() >= comment_at:
+                comment_at = clock() + COMMENT_S
+                yield b": still here\n\n"
+            if clock() >= heartbeat_at:
+                heartbeat_at = clock() + HEARTBEAT_S
                 latest = runtime.latest_of(session).get(ref.spelled, membership.last)
                 yield field("heartbeat", {"latest_seq": latest})
     finally:

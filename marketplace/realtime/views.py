@@ -10,7 +10,7 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from accounts.authentication import bearer_token
+from accounts.authentication import BearerAuthentication, bearer_token, without_bearer
 from accounts.models import User
 from accounts.services import sessions, tokens
 from accounts.services.tokens import Claims
@@ -61,8 +61,23 @@ class FeedOutput(serializers.Serializer[Any]):
     reset = serializers.ChoiceField(choices=["horizon", "future", "epoch"], required=False)
 
 
+class FeedAuthentication(BearerAuthentication):
+    """The header, else `?token=`: an EventSource cannot set headers, and both forms are one URL."""
+
+    def authenticate(self, request: Request) -> tuple[User, Claims] | None:
+        """None without a token. Raises InvalidToken, TokenExpired, TokenRevoked."""
+        found = super().authenticate(request)
+        token = without_bearer(request.query_params.get("token", ""))
+        if found is not None or not token:
+            return found
+        claims = tokens.read_access(token)
+        return sessions.authenticate(claims), claims
+
+
 class TopicEventsView(ApiView):
     """`GET /topics/{topic}/events` as JSON."""
+
+    authentication_classes = [FeedAuthentication]
 
     @extend_schema(
         operation_id="topic_events", tags=["events"], summary="Events of a topic",
@@ -149,7 +164,7 @@ async def _open_stream(request: HttpRequest, topic: str, here: Runtime) -> HttpR
     token = bearer_token(request.headers.get("Authorization", "")) or request.GET.get("token")
     if not token:
         raise Unauthorized
-    claims = tokens.read_access(token)
+    claims = here.read_token(token)
     since, epoch = _bounds(request)
     user, ref = await here.run(_admit, claims, topic)
     membership = open_stream(

@@ -1,6 +1,10 @@
 """What a frame adapter is: bytes to calls, and back. It knows no event of any domain."""
 
+import json
+import re
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol
+
+from marketplace.core.jsontext import read_json
 
 if TYPE_CHECKING:
     from marketplace.core.errors import AppError
@@ -9,8 +13,23 @@ if TYPE_CHECKING:
     from marketplace.realtime.topic import TopicRef
 
 
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+def read_leniently(data: str | bytes) -> Any:
+    """The value of JSON whose text is no Unicode, mended: enough to see whom to answer.
+
+    `read_json` has refused it for that alone. Raises MalformedRequest for anything else.
+    """
+    try:
+        text = json.dumps(json.loads(data), ensure_ascii=False)
+    except (ValueError, RecursionError):
+        return read_json(data)
+    return read_json(_SURROGATE.sub("\ufffd", text))
+
+
 class Ref(NamedTuple):
-    """What a client calls its request: echoed in the reply."""
+    """What a client calls its request: echoed in the reply. An empty topic is none."""
 
     topic: str
     ref: Any = None

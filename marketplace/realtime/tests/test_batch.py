@@ -1,0 +1,140 @@
+"""Group commit: what waits goes together, answers keep their order, a failure answers everybody."""
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+
+import pytest
+
+from marketplace.core.clock import now
+from marketplace.core.errors import AppError, Conflict, Unavailable
+from marketplace.core.ids import uuid7
+from marketplace.events import live
+from marketplace.realtime import batch as batch_module
+from marketplace.realtime.batch import LIMIT, Batcher
+from marketplace.tests.sockets import settle
+
+
+@pytest.fixture(autouse=True)
+def _no_database(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The writer keeps a connection of its own; here it has none."""
+    monkeypatch.setattr(batch_module, "discard_connection", lambda: None)
+
+
+def event(topic: str) -> live.LiveEvent:
+    return live.LiveEvent(uuid7(), topic, 1, "message.sent", {}, None, "", now())
+
+
+class Desk:
+    """A service and its batcher; `steps` is what happened, in order."""
+
+    def __init__(self) -> None:
+        self.steps: list[Any] = []
+        self.batches: list[list[Any]] = []
+        self.open = threading.Event()
+        self.open.set()
+        self.failure: Exception | None = None
+        self.batcher = Batcher(asyncio.get_running_loop(), self.serve, self.deliver)
+
+    def serve(self, commands: Sequence[Any]) -> list[Any]:
+        self.open.wait(5)
+        self.batches.append(list(commands))
+        if self.failure is not None:
+            raise self.failure
+        live.publish([event(f"room:{command}") for command in commands])
+        return [Conflict() if command == "bad" else f"stored {command}" for command in commands]
+
+    def deliver(self, events: list[live.LiveEvent]) -> None:
+        self.steps += [one.topic for one in events]
+
+    def submit(self, command: Any) -> None:
+        self.batcher.submit(command, self.steps.append)
+
+    async def until(self, count: int) -> None:
+        await settle(lambda: len(self.steps) >= count)
+
+
+@pytest.fixture
+async def desk() -> AsyncIterator[Desk]:
+    made = Desk()
+    yield made
+    made.open.set()
+    await asyncio.to_thread(made.batcher.stop)
+
+
+class TestBatcher:
+    async def test_takes_all_of_one_turn_together(self, desk: Desk) -> None:
+        for number in range(5):
+            desk.submit(number)
+        await desk.until(10)
+
+        assert desk.batches == [[0, 1, 2, 3, 4]]
+
+    async def test_collects_while_one_batch_commits(self, desk: Desk) -> None:
+        desk.open.clear()
+        desk.submit("first")
+        await asyncio.sleep(0.02)
+        for number in range(3):
+            desk.submit(number)
+            await asyncio.sleep(0)
+        assert desk.batcher.waiting == 3
+        desk.open.set()
+        await desk.until(8)
+
+        assert desk.batches == [["first"], [0, 1, 2]]
+
+    async def test_answers_in_order_and_before_the_events_of_the_commit(self, desk: Desk) -> None:
+        for number in range(3):
+            desk.submit(number)
+        await desk.until(6)
+
+        assert desk.steps == ["stored 0", "stored 1", "stored 2", "room:0", "room:1", "room:2"]
+
+    async def test_refuses_one_without_the_others(self, desk: Desk) -> None:
+        for command in ("one", "bad", "two"):
+            desk.submit(command)
+        await desk.until(3)
+
+        assert [str(step) if isinstance(step, str) else step.code for step in desk.steps[:3]] == [
+            "stored one", "conflict", "stored two",
+        ]  # fmt: skip
+
+    @pytest.mark.parametrize(
+        ("failure", "code"),
+        [(RuntimeError("a fault"), "internal_error"), (Unavailable(), "unavailable")],
+    )
+    async def test_answers_every_command_of_a_batch_that_fails_and_goes_on(
+        self, desk: Desk, failure: Exception, code: str
+    ) -> None:
+        desk.failure = failure
+        for number in range(3):
+            desk.submit(number)
+        await desk.until(3)
+
+        assert [type(step) is not str and step.code for step in desk.steps] == [code] * 3
+        desk.failure = None
+        desk.submit("next")
+        await desk.until(5)
+        assert desk.steps[3:] == ["stored next", "room:next"]
+
+    async def test_stores_no_more_than_its_limit_at_once(self, desk: Desk) -> None:
+        for number in range(LIMIT + 10):
+            desk.submit(number)
+        await desk.until(2 * (LIMIT + 10))
+
+        assert [len(one) for one in desk.batches] == [LIMIT, 10]
+        assert [step for step in desk.steps if str(step).startswith("stored")] == [
+            f"stored {number}" for number in range(LIMIT + 10)
+        ]
+
+    async def test_refuses_what_is_too_much_instead_of_keeping_it(
+        self, desk: Desk, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(batch_module, "WAITING_LIMIT", 2)
+        for number in range(3):
+            desk.submit(number)
+
+        [refused] = desk.steps
+        assert isinstance(refused, AppError)
+        assert refused.code == "unavailable"
