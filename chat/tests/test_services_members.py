@@ -152,7 +152,8 @@ class TestRemoveMember:
             early = list(orders)
 
         assert gone
-        assert early == [] and len(callbacks) >= 2
+        assert early == []
+        assert len(callbacks) >= 2
         assert orders == [
             Control("removed", topic=room.topic, user_id=seller.public_id, reason="removed")
         ]

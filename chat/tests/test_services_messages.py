@@ -12,6 +12,7 @@ from pytest_django import Settings
 from accounts.models import User
 from chat.errors import ContentRequired, ContentTooLong, MessageNotFound, RoomNotFound
 from chat.models import Member, Message, Room
+from chat.payloads import message_payload
 from chat.serializers import read_send_message
 from chat.services import messages, messages_postgres
 from chat.services.messages import (
@@ -24,6 +25,7 @@ from chat.services.messages import (
 )
 from chat.tests.conftest import together
 from chat.tests.factories import make_group, say
+from marketplace.core import limits
 from marketplace.core.errors import AppError, RateLimited, ValidationFailed
 from marketplace.core.ids import uuid7
 from marketplace.events import live
@@ -104,7 +106,7 @@ class TestSendMessage:
         told = say(room, buyer, "Good evening", client_id="c-1", kind="card", data={"lamp": [7]})
 
         row = Message.objects.select_related("sender").get(id=told.payload["id"])
-        assert messages.message_payload(row, sender=row.sender) == told.payload
+        assert message_payload(row, sender=row.sender) == told.payload
         assert (row.kind, row.data, row.client_id) == ("card", {"lamp": [7]}, "c-1")
 
     def test_moves_the_senders_own_cursor_alone(
@@ -358,7 +360,7 @@ class TestRateLimit:
         def fail_first(commands: Sequence[SendCommand]) -> list[Outcome]:
             if failures and len(commands) > 1:
                 for one in commands:
-                    messages.limits.check_message(one.actor.public_id)
+                    limits.check_message(one.actor.public_id)
                     one.charged = True
                 raise failures.pop()
             return store(commands)

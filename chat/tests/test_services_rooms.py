@@ -1,5 +1,8 @@
 """Rooms come into being once, whoever asks at the same time."""
 
+import threading
+from contextlib import suppress
+
 import pytest
 from django.db import connection
 
@@ -118,17 +121,13 @@ class TestTwoAtOnce:
 
 def both_have_looked(monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither makes the room before the other has seen that there is none."""
-    import threading
-
     make, barrier = rooms._make, threading.Barrier(2)
 
     def wait_and_make(*args: object, **named: object) -> Room:
         # SQLite lets one writer in: the other waits outside until he has gone.
         if connection.vendor != "sqlite" and not barrier.broken:
-            try:
+            with suppress(threading.BrokenBarrierError):
                 barrier.wait(timeout=2)
-            except threading.BrokenBarrierError:
-                pass
         return make(*args, **named)  # type: ignore[arg-type]  # passed on as they came
 
     monkeypatch.setattr(rooms, "_make", wait_and_make)
@@ -142,7 +141,7 @@ class TestOpenAssistantRoom:
         about_a_lamp, _ = open_assistant_room(actor=buyer, subject_id="lamp")
         foreign, _ = open_assistant_room(actor=seller)
 
-        assert again == own and not is_new
+        assert (again, is_new) == (own, False)
         assert len({own.id, about_a_lamp.id, foreign.id}) == 3
         assert own.owner == buyer
         assert own.member_count == 1

@@ -369,7 +369,7 @@ class TestMessages:
         later = client.get(f"{path}?afterSeq={told[1]['seq']}").json()
 
         assert newest == {"items": told[1:], "has_more": True, "latest_seq": told[-1]["seq"]}
-        assert older["items"] == told[:1] and older["has_more"] is False
+        assert (older["items"], older["has_more"]) == (told[:1], False)
         assert later["items"] == told[2:]
 
     @pytest.mark.parametrize("query", ["before_seq=x", "after_seq=-1", "limit=0"])

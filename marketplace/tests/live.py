@@ -134,7 +134,7 @@ class Server:
     def restart(self, **changed: str) -> None:
         """Kill it and start it again."""
         self.kill()
-        self.start(**changed)
+        self.start(wait=True, **changed)
 
     def wait_until_ended(self, *, timeout: float = 30) -> int:
         """Its exit code, once it ended by itself."""

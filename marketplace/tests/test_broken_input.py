@@ -10,6 +10,7 @@ import os
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -203,8 +204,8 @@ class TestRest:
                 checked(nobody, 401, "unauthorized")
                 assert nobody.headers["www-authenticate"].startswith("Bearer")
                 for token in ("x", house.asha.token[:-2] + "xx", "a.b.c", "é", "a" * 9000):
-                    header = f"Bearer {token}".encode()
-                    answer = client.request(method, url, headers={"Authorization": header})
+                    headers = {b"Authorization": f"Bearer {token}".encode()}
+                    answer = client.request(method, url, headers=headers)
                     checked(answer, 401, "invalid_token")
 
     def test_rooms_that_are_not_ones_own(self, house: House) -> None:
@@ -270,6 +271,11 @@ NO_FRAMES: list[str | bytes] = [
 ]  # fmt: skip
 
 
+def errors_of(talker: Talker) -> list[Any]:
+    """The error frames that it has been sent."""
+    return [frame for frame in talker.frames if frame["type"] == "error"]
+
+
 async def opened(house: House, protocol: str, person: Person | None = None) -> Talker:
     """A connection, by default Asha's."""
     return await PROTOCOLS[protocol].open(house.server.socket_url, (person or house.asha).token)
@@ -296,9 +302,7 @@ class TestSockets:
             await broken.join(house.room_id)
             if protocol == "plain":
                 await broken.send(frame)
-                [error] = await broken.until(
-                    lambda broken=broken: [f for f in broken.frames if f["type"] == "error"]
-                )
+                [error] = await broken.until(partial(errors_of, broken))
                 assert error["error"]["code"] in ("malformed_request", "validation_failed"), frame
                 assert error["error"]["request_id"]
                 assert broken.is_open
@@ -410,12 +414,11 @@ class TestSockets:
             assert refusal.value.response.status_code == 403
 
     async def test_huge_and_odd_refs(self, house: House, protocol: str) -> None:
-        for ref in ("r" * 60_000, 10**30, -1, 1.5, {}, [], True):
+        refs: list[Any] = ["r" * 60_000, 10**30, -1, 1.5, {}, [], True]
+        for ref in refs:
             talker = await opened(house, protocol)
             await talker.join(house.room_id)
-            await talker.send(
-                talker.push_frame(talker.topic(house.room_id), ref, "typing", {})  # type: ignore[arg-type]  # odd on purpose
-            )
+            await talker.send(talker.push_frame(talker.topic(house.room_id), ref, "typing", {}))
             # Answered, or ended as not understood; the process and its other sockets live.
             await asyncio.sleep(0.05)
             if not talker.is_open:
@@ -458,7 +461,8 @@ class TestTheTenthBadFrame:
 
     async def test_unknown_types_count(self, house: House) -> None:
         talker = await opened(house, "plain")
-        for kind in ("nope", None, 5, {}, [], "hub", "websocket.send", "reply", "ready", "x" * 500):
+        kinds: list[Any] = [None, 5, {}, [], "nope", "hub", "websocket.send", "reply", "ready"]
+        for kind in (*kinds, "x" * 500):
             await talker.send({"type": kind})
 
         assert await talker.closed() == NOT_UNDERSTOOD

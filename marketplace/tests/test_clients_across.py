@@ -8,6 +8,7 @@ import json
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -135,11 +136,12 @@ class TestOneRoom:
     ) -> None:
         # One listener of each protocol on each process; each of them also sends.
         followers = [
-            Follower(protocol, lambda server=server: server.socket_url, person.token, pair.id)
+            Follower(protocol, partial(getattr, server, "socket_url"), person.token, pair.id)
             for protocol in PROTOCOLS
             for server, person in zip(pair.servers, (pair.asha, pair.bruno), strict=True)
         ]
         streams = [Stream(server, pair.asha.token, pair.id) for server in pair.servers]
+        listeners: list[Follower | Stream] = [*followers, *streams]
         reading = [asyncio.create_task(stream.read()) for stream in streams]
         async with (
             following(*followers),
@@ -160,7 +162,7 @@ class TestOneRoom:
                 *(send(number, one) for number, one in enumerate(followers)), send_by_rest()
             )
             log = await log_of(pair)
-            for listener in (*followers, *streams):
+            for listener in listeners:
                 await listener.reach(log[-1][1])
         for task in reading:
             task.cancel()
@@ -168,7 +170,7 @@ class TestOneRoom:
 
         assert [seq for _, seq in log] == list(range(1, 2 + EACH * (len(followers) + 1)))
         assert [fault for one in followers for fault in one.faults] == []
-        for listener in (*followers, *streams):
+        for listener in listeners:
             assert listener.events == log
         await self.replays(pair, log)
 
@@ -275,8 +277,6 @@ class TestALostPush:
                 ack = await post(client, room, "unheard")
 
             for talker in talkers:
-                [heard] = await talker.until(
-                    lambda talker=talker: talker.named("new_message"), within_s=TAIL_S
-                )
+                [heard] = await talker.until(partial(talker.named, "new_message"), within_s=TAIL_S)
                 assert heard["id"] == ack["id"]
                 await talker.close()

@@ -100,9 +100,11 @@ class TestTwoServers:
         require_node()
         url = os.environ.get("TEST_REDIS_URL") or os.environ.get("REDIS_URL")
         with own_redis(tmp_path) as redis:
-            if redis is None and url is None:
+            if redis is not None:
+                url = redis.url
+            if url is None:
                 pytest.skip("needs redis-server on PATH, TEST_REDIS_URL or REDIS_URL")
-            with Site(tmp_path, redis_url=url if redis is None else redis.url) as site:
+            with Site(tmp_path, redis_url=url) as site:
                 servers = site.start("uvicorn"), site.start("daphne")
 
                 def both() -> None:

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from marketplace.events import replay as replay_module
-from marketplace.events.models import TopicHead
+from marketplace.events.models import Event, TopicHead
 from marketplace.events.replay import find_head, replay
 from marketplace.events.tests.conftest import happen, open_topics
 
@@ -62,7 +62,7 @@ class TestReplay:
         def find_and_purge(topic: str) -> Any:
             head = find_head(topic)
             if not asked:
-                replay_module.Event.objects.filter(topic=ROOM, seq__lte=2).delete()
+                Event.objects.filter(topic=ROOM, seq__lte=2).delete()
                 TopicHead.objects.filter(topic=ROOM).update(horizon=2)
             asked.append(topic)
             return head

@@ -44,7 +44,7 @@ class TestOneRoomOnBothProtocols:
         answer = await phoenix.ask(phoenix_topic(room), "message", {"content": "Hi"})
         await in_thread(say, room, buyer, "by REST")
 
-        assert reply["status"] == "ok" and reply["response"]["duplicate"] is False
+        assert (reply["status"], reply["response"]["duplicate"]) == ("ok", False)
         assert answer.payload["status"] == "ok"
         told = [[await plain.event("new_message") for _ in range(3)]]
         told += [[(await one.event("new_message")).payload for _ in range(3)]
@@ -153,7 +153,7 @@ class TestResume:
 
         page = await socket.join(plain_topic(room), since=1)
         seqs = [one["event_seq"] for one in page["missed"]]
-        assert page["has_more"] is True
+        assert page["has_more"]
         await in_thread(say, room, buyer, "between the pages")
         assert not [one for one in await socket.rest() if one.get("event") == "new_message"]
         while page["has_more"]:

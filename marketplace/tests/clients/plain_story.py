@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
 import httpx2 as httpx
@@ -35,7 +36,7 @@ async def plain_story(
 
     ack = await mine.push(room_id, "message", {"content": "Hello world!", "client_id": "first"})
     for one in (mine, his):
-        [heard] = await one.until(lambda one=one: one.named("new_message"))
+        [heard] = await one.until(partial(one.named, "new_message"))
         assert (heard["id"], heard["event_seq"]) == (ack["id"], ack["seq"])
     again = await mine.push(room_id, "message", {"content": "Hello world!", "client_id": "first"})
     assert (again["id"], again["duplicate"]) == (ack["id"], True)
@@ -46,7 +47,7 @@ async def plain_story(
     read = await his.push(room_id, "mark_read", {})
     assert read == {"last_read_seq": ack["seq"], "unread_count": 0}
     for one in (mine, his):
-        [receipt] = await one.until(lambda one=one: one.named("message_read"))
+        [receipt] = await one.until(partial(one.named, "message_read"))
         assert receipt["user_id"] == bruno.id
     assert mine.named("user_typing") == []
     await mine.close()
