@@ -38,7 +38,7 @@ class RoomAdmin(HistoryAdmin):
     list_display = ("name", "kind_label", "member_count", "last_number", "created_at", "owner")
     list_filter = ("kind", "is_public")
     list_select_related = ("owner",)
-    ordering = ("-active_at", "-id")
+    ordering = ("-id",)  # UUIDv7: the newest first, by the index that is there anyway
     search_fields = ("title__icontains", "subject_id__exact")
     text_key_fields = ("subject_id",)
     fields = (

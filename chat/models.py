@@ -29,13 +29,11 @@ class Room(BaseModel):
     member_count = models.IntegerField(default=0)
     # The ordinal of the newest message: it counts 1, 2, 3 … and never goes back.
     last_number = models.BigIntegerField(default=0)
-    # The time of the newest message, or of the making: what lists of rooms are ordered by.
+    # The time of the newest message, or of the making: what lists of rooms are ordered by. Without
+    # an index, since every message would move it: a person's rooms are found by membership.
     active_at = models.DateTimeField(default=now)
     # Keys of the ten members who joined first, so that a list of rooms reads them in one query.
     first_members = models.JSONField(default=list, blank=True)
-
-    class Meta:
-        indexes = [models.Index(fields=["-active_at", "-id"], name="room_by_activity")]
 
     def __str__(self) -> str:
         return self.title or f"{self.kind} {self.id}"
@@ -73,9 +71,14 @@ class Message(BaseModel):
     """One thing said. `seq` is the place of its event in the room's topic."""
 
     # Each index is paid for by every message: none repeats the beginning of another, and people
-    # are never deleted, so nothing asks for all messages of a sender on a hot path.
+    # are never deleted, so nothing asks for all messages of a sender on a hot path. Nor does the
+    # database check room and sender again: the membership that a message is stored by has both.
     room = models.ForeignKey(
-        Room, on_delete=models.CASCADE, related_name="messages", db_index=False
+        Room,
+        on_delete=models.CASCADE,
+        related_name="messages",
+        db_index=False,
+        db_constraint=False,
     )
     number = models.BigIntegerField()
     seq = models.BigIntegerField()
@@ -87,6 +90,7 @@ class Message(BaseModel):
         on_delete=models.SET_NULL,
         related_name="+",
         db_index=False,
+        db_constraint=False,
     )
     sender_type = models.CharField(
         max_length=8, choices=SenderType.choices, default=SenderType.USER
@@ -101,7 +105,6 @@ class Message(BaseModel):
 
     class Meta:
         constraints = [
-            models.UniqueConstraint(fields=["room", "number"], name="message_room_number"),
             models.UniqueConstraint(fields=["room", "seq"], name="message_room_seq"),
             # A resend, on whatever protocol and however late, is the same message.
             models.UniqueConstraint(

@@ -4,7 +4,7 @@ A batch is what makes the room fast: whatever waits while one commit runs is sto
 The single form is a batch of one, so there is one set of rules.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
@@ -65,6 +65,7 @@ class SentMessage:
 
 
 Outcome = SentMessage | AppError
+Store = Callable[[Sequence[SendCommand]], list[Outcome]]
 
 
 def checked_content(content: object) -> str:
@@ -127,35 +128,38 @@ def send_messages(commands: Sequence[SendCommand]) -> list[Outcome]:
     One transaction for all; where it fails, each command is tried alone, so that one bad row fails
     its own sender only.
     """
+    short = messages_postgres.applies(commands)
+    return _send(commands, _store_in_one_statement if short else _store)
+
+
+def _send(commands: Sequence[SendCommand], store: Store) -> list[Outcome]:
     try:
-        return run(lambda: _store(commands))
+        return run(lambda: store(commands))
     except AppError as error:
         if len(commands) == 1 or isinstance(error, Unavailable):
             return [error for _ in commands]
     except IntegrityError:
         if len(commands) == 1:
             # The same client_id was stored at the same moment: now it is found.
-            return run(lambda: _store(commands))
+            return run(lambda: store(commands))
     except DatabaseError as error:
         if is_unreachable(error) and not is_lost_race(error):
             logger.error("send_failed", commands=len(commands), reason=type(error).__name__)
             return [Unavailable() for _ in commands]
         if len(commands) == 1:
             raise
-    return [_send_alone(command) for command in commands]
+    return [_send_alone(command, store) for command in commands]
 
 
-def _send_alone(command: SendCommand) -> Outcome:
+def _send_alone(command: SendCommand, store: Store) -> Outcome:
     try:
-        return send_messages([command])[0]
+        return _send([command], store)[0]
     except Exception:
         logger.exception("send_failed", commands=1)
         return AppError()
 
 
 def _store(commands: Sequence[SendCommand]) -> list[Outcome]:
-    if messages_postgres.applies(commands):
-        return _store_in_one_statement(commands)
     with atomic():
         outcomes, fresh = _sort_out(commands)
         if fresh:
@@ -179,13 +183,12 @@ def _store_in_one_statement(commands: Sequence[SendCommand]) -> list[Outcome]:
         for placed in messages_postgres.store(list(chosen.values())):
             outcomes[placed.index] = SentMessage(placed.payload, duplicate=False)
     left = [index for index in range(len(commands)) if index not in outcomes]
-    if left:
-        with atomic():
-            others, fresh = _sort_out([commands[index] for index in left])
-            if fresh:
-                _write(fresh, others)
-        for place, index in enumerate(left):
-            outcomes[index] = others[place]
+    if len(left) == 1:
+        outcomes[left[0]] = _send_alone(commands[left[0]], _store)
+    elif left:
+        # Its own failures are settled in there: what the statement stored must not be repeated.
+        others = _send([commands[index] for index in left], _store)
+        outcomes.update(zip(left, others, strict=True))
     return [outcomes[index] for index in range(len(commands))]
 
 

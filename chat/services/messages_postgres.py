@@ -27,37 +27,46 @@ if TYPE_CHECKING:
 
 EVENT = "message.sent"
 
-# heads: the row locks that make seq order commit order, as in events.record.take_seqs.
+# heads: the row locks that make seq order commit order, as in events.record.take_seqs. Each step
+# hands on what the next one needs (`ords`: which commands a room has): joining the steps' results
+# afterwards compares every row with every other.
 STATEMENT = """
 WITH input AS MATERIALIZED (
     SELECT * FROM jsonb_to_recordset(%s::jsonb) AS i(
-        ord int, room_id uuid, user_id uuid, message_id uuid, event_id uuid, topic text,
+        ord int, room_id uuid, user_id uuid, message_id uuid, event_id uuid,
         client_id text, kind text, content text, data jsonb, request_id text, payload jsonb)
 ), allowed AS MATERIALIZED (
-    SELECT i.*, m.id AS member_id, u.public_id, u.username, u.name, u.avatar_url, u.email,
-           row_number() OVER (PARTITION BY i.room_id ORDER BY i.ord) AS nth
+    SELECT i.ord, i.room_id, m.id AS member_id,
+           u.public_id, u.username, u.name, u.avatar_url, u.email
     FROM input i
     JOIN chat_member m ON m.room_id = i.room_id AND m.user_id = i.user_id
     JOIN accounts_user u ON u.id = i.user_id AND u.is_active
     WHERE NOT EXISTS (
         SELECT 1 FROM chat_message k
         WHERE k.room_id = i.room_id AND k.sender_id = i.user_id AND k.client_id = i.client_id)
-), counts AS MATERIALIZED (
-    SELECT room_id, topic, count(*) AS n FROM allowed GROUP BY room_id, topic
 ), heads AS (
     UPDATE events_topichead h
     SET last_seq = h.last_seq + c.n,
         subscribers_pending = h.subscribers_pending OR %s,
         relay_pending = h.relay_pending OR %s
-    FROM counts c WHERE h.topic = c.topic
-    RETURNING h.topic, h.last_seq - c.n AS base
+    FROM (
+        SELECT room_id, count(*) AS n, array_agg(ord ORDER BY ord) AS ords
+        FROM allowed GROUP BY room_id) c
+    WHERE h.topic = 'room:' || c.room_id
+    RETURNING h.topic, c.room_id, c.ords, c.n, h.last_seq - c.n AS base
 ), rooms AS (
-    UPDATE chat_room r SET last_number = r.last_number + c.n, active_at = %s
-    FROM counts c WHERE r.id = c.room_id
-    RETURNING r.id, r.last_number - c.n AS base
+    UPDATE chat_room r SET last_number = r.last_number + h.n, active_at = %s
+    FROM heads h WHERE r.id = h.room_id
+    RETURNING h.topic, h.ords, h.base, r.last_number - h.n AS number_base
+), places AS MATERIALIZED (
+    SELECT r.topic, o.ord, r.base + o.nth AS seq, r.number_base + o.nth AS number
+    FROM rooms r, unnest(r.ords) WITH ORDINALITY o(ord, nth)
 ), placed AS MATERIALIZED (
-    SELECT a.*, h.base + a.nth AS seq, r.base + a.nth AS number
-    FROM allowed a JOIN heads h ON h.topic = a.topic JOIN rooms r ON r.id = a.room_id
+    SELECT i.*, a.member_id, a.public_id, a.username, a.name, a.avatar_url, a.email,
+           p.topic, p.seq, p.number
+    FROM places p
+    JOIN allowed a ON a.ord = p.ord
+    JOIN input i ON i.ord = p.ord
 ), stored AS (
     INSERT INTO chat_message (
         id, created_at, updated_at, room_id, number, seq, client_id, sender_id, sender_type, kind,
@@ -79,8 +88,8 @@ WITH input AS MATERIALIZED (
 ), cursors AS (
     UPDATE chat_member m SET read_number = p.number, read_seq = p.seq
     FROM (
-        SELECT DISTINCT ON (member_id) member_id, number, seq
-        FROM placed ORDER BY member_id, number DESC) p
+        SELECT member_id, max(number) AS number, max(seq) AS seq
+        FROM placed GROUP BY member_id) p
     WHERE m.id = p.member_id
 )
 SELECT ord, seq, number, username, name, avatar_url, email FROM placed ORDER BY ord
