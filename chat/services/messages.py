@@ -165,7 +165,6 @@ def _store(commands: Sequence[SendCommand]) -> list[Outcome]:
         if fresh:
             _write(fresh, outcomes)
         reach("before_commit")
-    reach("after_commit_before_publish")
     return [outcomes[index] for index in range(len(commands))]
 
 

@@ -18,6 +18,8 @@ def start_fields() -> dict[str, Any]:
     }
     if settings.IGNORED_SETTINGS:
         fields["ignored"] = list(settings.IGNORED_SETTINGS)
+    if settings.EXTRA_LISTENERS:
+        fields["extra_listeners"] = "set, but not listened on: they are not part of this release"
     if settings.BUS_ENABLED:
         fields["bus"] = "set, but nothing is started for it: the relay is not part of this release"
     return fields

@@ -16,6 +16,7 @@ from django.db.models import Case, F, Value, When
 from marketplace.core.clock import now
 from marketplace.core.context import request_id
 from marketplace.core.db import in_transaction, on_commit
+from marketplace.core.failpoints import reach
 from marketplace.core.ids import uuid7
 from marketplace.core.observe import EVENTS_RECORDED
 from marketplace.events import catalog, live
@@ -146,6 +147,7 @@ def insert(entries: Sequence[NewEvent], firsts: dict[str, int]) -> list[Event]:
     Event.objects.bulk_create(events)
     announced = [live_event(event) for event in events]
     on_commit(lambda: EVENTS_RECORDED.inc(len(announced)))
+    on_commit(lambda: reach("after_commit_before_publish"))
     on_commit(lambda: live.publish(announced))
     return events
 

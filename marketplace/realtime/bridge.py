@@ -32,6 +32,7 @@ CONTROL_GROUP = "control"
 RETRY_S = 0.5
 SUBSCRIBED_WITHIN_S = 2.0
 PRESENCE_TTL_S = 120
+PRESENCE_KEYS = "marketplace:presence:"
 SURVEY_S = 0.5
 SURVEY_KEPT_S = 10
 # Orders that wait for Redis; of events only the topics are kept, the log has the rest.
@@ -335,7 +336,7 @@ class Bridge:
 
 
 def _presence_key(topic: str) -> str:
-    return f"marketplace:presence:{group_of(topic)}"
+    return PRESENCE_KEYS + group_of(topic)
 
 
 def _pack(event: LiveEvent) -> list[Any]:

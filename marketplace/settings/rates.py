@@ -87,8 +87,9 @@ def read_schedule(read: Reader, *, broker: bool, housekeeping: bool) -> dict[str
         given = read.optional_whole(f"TASK_{name.upper()}_INTERVAL_S", least=1)
         schedule[name] = default if given is None else given
     if not broker:
-        # Without a broker nothing is handed over, so nothing can be lost on the way.
-        del schedule["sweep_jobs"]
+        # Without a broker nothing is handed over, so nothing can be lost on the way, and the one
+        # process knows best who is connected to it.
+        del schedule["sweep_jobs"], schedule["sweep_presence"]
     if not housekeeping:
         del schedule["cleanup"]
     return schedule

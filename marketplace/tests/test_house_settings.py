@@ -376,12 +376,12 @@ class TestLimits:
 
 
 class TestSchedule:
-    def test_sweeps_jobs_only_with_a_broker(self) -> None:
+    def test_sweeps_only_with_a_broker(self) -> None:
         alone = rates.read_schedule(Reader({}), broker=False, housekeeping=True)
         carried = rates.read_schedule(Reader({}), broker=True, housekeeping=True)
 
-        assert alone == {"cleanup": "daily 03:00", "run_subscribers": 1, "sweep_presence": 20}
-        assert carried == alone | {"sweep_jobs": 30}
+        assert alone == {"cleanup": "daily 03:00", "run_subscribers": 1}
+        assert carried == alone | {"sweep_jobs": 30, "sweep_presence": 20}
 
     def test_takes_an_interval(self) -> None:
         read = Reader({"TASK_CLEANUP_INTERVAL_S": "60"})

@@ -27,6 +27,7 @@ from marketplace.realtime.layer import WatchedLayer
 from marketplace.realtime.plain import PLAIN
 from marketplace.realtime.runtime import Runtime
 from marketplace.realtime.session import Membership
+from marketplace.realtime.tasks import sweep_presence
 from marketplace.realtime.topic import TopicRef
 from marketplace.tests.live import Redis, own_redis
 from marketplace.tests.sockets import settle
@@ -252,6 +253,27 @@ class TestPresence:
 
         assert here.presence.online(TOPIC) == ["u-asha"]
         assert asha.names == ["user_joined", "user_left"]
+
+
+class TestSweep:
+    async def test_removes_what_is_dead_and_keeps_who_lives(
+        self, scene: Scene, server: Redis, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        here, there = scene.process(), scene.process()
+        await scene.join(here, "asha")
+        await scene.join(there, "bruno")
+        await settle(lambda: len(here.presence.online(TOPIC)) == 2)
+        await there.bridge.stop()
+        clock = time.time
+        monkeypatch.setattr("marketplace.realtime.presence.time.time", lambda: clock() + 41)
+        here.presence.announce()
+        await settle(lambda: here.bridge._tasks <= {here.bridge._receiver})
+
+        await asyncio.to_thread(sweep_presence)
+
+        with redis_package.Redis.from_url(server.url) as client:
+            [key] = client.keys("marketplace:presence:*")
+            assert client.hkeys(key) == [b"key-asha"]
 
 
 class TestRedisAway:
