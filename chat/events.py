@@ -14,7 +14,7 @@ ROOM_FIELDS = (
 )  # fmt: skip
 MEMBER_FIELDS = (
     "room_id", "user_id", "user", "role", "read_number", "last_read_seq", "muted", "joined_at",
-    "actor_id",
+    "created_at", "updated_at", "actor_id",
 )  # fmt: skip
 
 declare("room.created", "A room exists, with the members of that moment.", *ROOM_FIELDS)

@@ -84,6 +84,8 @@ def _member(member: Member, *, person: dict[str, Any] | None) -> dict[str, Any]:
         "last_read_seq": member.read_seq,
         "muted": member.muted,
         "joined_at": wire_time(member.joined_at),
+        "created_at": wire_time(member.created_at),
+        "updated_at": wire_time(member.updated_at),
     }
 
 

@@ -159,6 +159,8 @@ class MemberOutput(serializers.Serializer[Any]):
     last_read_seq = serializers.IntegerField()
     muted = serializers.BooleanField()
     joined_at = serializers.DateTimeField()
+    created_at = serializers.DateTimeField()
+    updated_at = serializers.DateTimeField()
 
 
 MESSAGE_EXAMPLE = {

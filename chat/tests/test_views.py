@@ -27,6 +27,7 @@ MESSAGE_FIELDS = {
 }  # fmt: skip
 MEMBER_FIELDS = {
     "user_id", "user", "role", "read_number", "last_read_seq", "muted", "joined_at",
+    "created_at", "updated_at",
 }  # fmt: skip
 
 

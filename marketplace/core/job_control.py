@@ -1,5 +1,6 @@
 """What operators, the sweep and the cleanup do with job rows."""
 
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -8,7 +9,7 @@ from django.conf import settings
 from django.db.models import Count, Q, QuerySet
 
 from marketplace.core.clock import now
-from marketplace.core.db import on_commit
+from marketplace.core.db import on_commit, transactional
 from marketplace.core.errors import Unprocessable
 from marketplace.core.ids import uuid7
 from marketplace.core.job_rows import HAND_OVER_AHEAD, LEASE, announce, enqueue, hand_over
@@ -16,6 +17,23 @@ from marketplace.core.models import Job, JobState
 from marketplace.core.task_registry import JobNotFound, find_task, task_names, tickers
 
 KEPT_FOR = timedelta(days=7)
+
+Witness = Callable[[str, Job, str | None], None]
+_witnesses: list[Witness] = []
+
+
+def witness_acts(witness: Witness) -> None:
+    """Have `witness(action, job, actor_id)` called in the transaction of each act of an operator.
+
+    The audit lies above this layer, so it enters itself here.
+    """
+    if witness not in _witnesses:
+        _witnesses.append(witness)
+
+
+def _tell(action: str, job: Job, actor_id: str | None) -> None:
+    for witness in _witnesses:
+        witness(action, job, actor_id)
 
 
 def list_dead() -> QuerySet[Job]:
@@ -66,8 +84,12 @@ def list_tasks() -> list[dict[str, Any]]:
     ]
 
 
-def retry_job(job_id: UUID) -> Job:
-    """Let a dead job run again from the start. Raises JobNotFound."""
+@transactional
+def retry_job(job_id: UUID, *, actor_id: str | None = None) -> Job:
+    """Let a dead job run again from the start. Raises JobNotFound.
+
+    actor_id: public id of the operator, None for a command on the server.
+    """
     instant = now()
     revived = Job.objects.filter(id=job_id, state=JobState.DEAD).update(
         state=JobState.WAITING,
@@ -82,16 +104,20 @@ def retry_job(job_id: UUID) -> Job:
         raise JobNotFound
     job = Job.objects.get(id=job_id)
     on_commit(lambda: announce(job))
+    _tell("jobs.retried", job, actor_id)
     return job
 
 
-def run_now(name: str) -> Job:
+@transactional
+def run_now(name: str, *, actor_id: str | None = None) -> Job:
     """Enqueue a scheduled task at once, beside its slots. Raises JobNotFound, Unprocessable."""
     if find_task(name) is None:
         raise JobNotFound
     if name not in settings.SCHEDULE:
         raise Unprocessable("This task needs arguments; it is enqueued by what causes it.")
-    return enqueue(name, key=f"{name}:now:{uuid7()}")
+    job = enqueue(name, key=f"{name}:now:{uuid7()}")
+    _tell("jobs.started", job, actor_id)
+    return job
 
 
 def sweep() -> int:

@@ -12,6 +12,7 @@ from marketplace.core.job_control import (
     run_now,
     schedule_lines,
     sweep,
+    witness_acts,
 )
 from marketplace.core.job_rows import enqueue, run_by_id, run_due_jobs
 from marketplace.core.runner import JobRunner, Schedule, fill_slot, run_tickers, wake
@@ -49,4 +50,5 @@ __all__ = [
     "sweep",
     "task_names",
     "wake",
+    "witness_acts",
 ]

@@ -6,7 +6,12 @@ from typing import Any
 
 from django.conf import settings
 from django.http import HttpResponse
-from drf_spectacular.utils import OpenApiResponse, extend_schema, extend_schema_view
+from drf_spectacular.utils import (
+    OpenApiParameter,
+    OpenApiResponse,
+    extend_schema,
+    extend_schema_view,
+)
 from prometheus_client import CONTENT_TYPE_LATEST
 from rest_framework.decorators import action
 from rest_framework.request import Request
@@ -131,6 +136,10 @@ def _may_scrape(request: Request) -> bool:
         return False
 
 
+def _actor_id(request: Request) -> str:
+    return str(getattr(request.user, "public_id", request.user.pk))
+
+
 class JobViewSet(BaseViewSet):
     """`/api/v1/jobs`: for admins."""
 
@@ -145,9 +154,17 @@ class JobViewSet(BaseViewSet):
     @action(detail=False, methods=["post"])
     def run(self, request: Request, name: str) -> Response:
         """Enqueue a scheduled task at once."""
-        return Response(job_to_wire(jobs.run_now(name)))
+        return Response(job_to_wire(jobs.run_now(name, actor_id=_actor_id(request))))
 
-    @extend_schema(operation_id="list_dead_jobs", tags=["operations"], responses=JobPageOutput)
+    @extend_schema(
+        operation_id="list_dead_jobs",
+        tags=["operations"],
+        parameters=[
+            OpenApiParameter("limit", int, description="1-100, default 20"),
+            OpenApiParameter("cursor", str, description="`next_cursor` of the page before"),
+        ],
+        responses=JobPageOutput,
+    )
     @action(detail=False, methods=["get"])
     def dead(self, request: Request) -> Response:
         """The jobs that gave up, newest first."""
@@ -163,4 +180,4 @@ class JobViewSet(BaseViewSet):
         key = read_id(job_id)
         if key is None:
             raise jobs.JobNotFound
-        return Response(job_to_wire(jobs.retry_job(key)))
+        return Response(job_to_wire(jobs.retry_job(key, actor_id=_actor_id(request))))

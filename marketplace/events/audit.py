@@ -6,6 +6,7 @@ from django.db.models import QuerySet
 
 from marketplace.core.context import request_id
 from marketplace.core.db import in_transaction
+from marketplace.core.models import Job
 from marketplace.events.models import AuditEntry
 
 
@@ -42,3 +43,13 @@ def list_audit(
     wanted = {"actor_id": actor_id, "action": action, "target": target}
     given = {name: value for name, value in wanted.items() if value is not None}
     return AuditEntry.objects.filter(**given).order_by("-created_at", "-id")
+
+
+def record_job_act(action: str, job: Job, actor_id: str | None) -> None:
+    """What an operator did with a job, in the transaction that did it."""
+    record_audit(
+        actor_id=actor_id,
+        action=action,
+        target=f"job:{job.id}",
+        details={"jobs": [str(job.id)], "names": [job.name]},
+    )
