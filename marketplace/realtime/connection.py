@@ -120,6 +120,10 @@ async def _open(here: Runtime, wire: Wire, out: Outlet, scope: dict[str, Any]) -
         expires_at=0.0 if claims is None else claims.expires_at,
         address=scope.get("client_address", ""),
     )
+    if here.draining:
+        # The drain has begun while it came in, and has not counted it.
+        refuse(codes.DRAINING, "draining", session.key)
+        return None
     if here.is_revoked(session):
         refuse(codes.TOKEN, "token_revoked", session.key)
         return None

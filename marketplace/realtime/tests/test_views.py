@@ -7,7 +7,7 @@ from typing import Any, cast
 import orjson
 import pytest
 from django.http import StreamingHttpResponse
-from django.test import AsyncClient
+from django.test import AsyncClient, Client
 
 from accounts.models import User
 from accounts.services.sessions import end_all
@@ -15,6 +15,7 @@ from chat.models import Room
 from chat.services.members import remove_member
 from chat.tests.factories import say, say_many
 from marketplace.events.models import TopicHead
+from marketplace.realtime import sse
 from marketplace.tests.cast import access_token, signed_in
 from marketplace.tests.sockets import Sockets, in_thread
 
@@ -52,6 +53,19 @@ class TestPages:
         answer = signed_in(stranger).get(f"/api/v1/topics/room:{room.id}/events")
 
         assert (answer.status_code, answer.json()["code"]) == (404, "room_not_found")
+
+    def test_take_the_token_of_the_address_as_the_stream_does(
+        self, room: Room, buyer: User, stranger: User
+    ) -> None:
+        path = f"/api/v1/topics/room:{room.id}/events"
+
+        own = Client().get(f"{path}?token={access_token(buyer)}")
+        foreign = Client().get(f"{path}?token={access_token(stranger)}")
+
+        assert [one["event_seq"] for one in own.json()["events"]] == [1]
+        assert (foreign.status_code, foreign.json()["code"]) == (404, "room_not_found")
+        assert Client().get(f"{path}?token=bad").json()["code"] == "invalid_token"
+        assert Client().get(path).json()["code"] == "unauthorized"
 
 
 async def read_stream(answer: Any) -> AsyncIterator[tuple[str, str, Any]]:
@@ -127,3 +141,48 @@ class TestStream:
         answer = await self.open(room, stranger)
 
         assert (answer.status_code, answer.json()["code"]) == (404, "room_not_found")
+
+    async def test_has_its_heartbeat_however_much_is_said(
+        self, sockets: Sockets, room: Room, buyer: User, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(sse, "COMMENT_S", 0.1)
+        monkeypatch.setattr(sse, "HEARTBEAT_S", 0.2)
+        answer = await self.open(room, buyer)
+        heard: list[tuple[str, Any]] = []
+
+        async def read() -> None:
+            async for name, _, data in read_stream(answer):
+                heard.append((name, data))
+
+        reading = asyncio.ensure_future(read())
+        for number in range(12):
+            await in_thread(say, room, buyer, str(number))
+            await asyncio.sleep(0.05)
+        reading.cancel()
+        await asyncio.gather(reading, return_exceptions=True)
+
+        beats = [data["latest_seq"] for name, data in heard if name == "heartbeat"]
+        assert len(beats) >= 2
+        assert beats == sorted(set(beats)), "each names what is newest then"
+        assert [name for name, _ in heard].count("message.sent") == 12
+
+    async def test_that_nobody_begins_to_read_leaves_nothing_behind(
+        self, sockets: Sockets, room: Room, buyer: User, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(sse, "BEGUN_WITHIN_S", 0.05)
+
+        await self.open(room, buyer)
+        assert len(sockets.runtime.sessions) == 1
+        await asyncio.sleep(0.1)
+
+        assert sockets.runtime.sessions == set()
+        assert sockets.runtime.hub.topics == {}
+
+    async def test_is_refused_with_a_token_that_is_over(
+        self, sockets: Sockets, room: Room, buyer: User, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("marketplace.realtime.runtime.has_ended", lambda claims: True)
+
+        answer = await self.open(room, buyer)
+
+        assert (answer.status_code, answer.json()["code"]) == (401, "token_expired")
