@@ -21,7 +21,7 @@ from django.conf import settings
 
 from marketplace.core.ids import uuid7
 from marketplace.events.live import Control, LiveEvent, Signal
-from marketplace.realtime.layer import ANSWER_S, FAULTS
+from marketplace.realtime.layer import ANSWER_S, FAULTS, end
 
 if TYPE_CHECKING:
     from marketplace.realtime.runtime import Runtime
@@ -84,9 +84,7 @@ class Bridge:
 
     async def stop(self) -> None:
         """Listen no more."""
-        for task in (self._receiver, self._mending, *self._tasks):
-            if task is not None:
-                task.cancel()
+        await end(self._receiver, self._mending, *self._tasks)
         if self._layer is not None:
             await self._layer.flush()
         if self._redis is not None:

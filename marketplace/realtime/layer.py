@@ -26,6 +26,7 @@ FAULTS = (RedisError, OSError, TimeoutError)
 ANSWER_S = 2.0
 RETRY_S = 0.2
 QUIET_S = 1.0
+CANCEL_AGAIN_S = 0.1
 DUMB_S = 3.0
 LARGEST_BATCH = 500
 WAITING_LIMIT = 10_000
@@ -130,10 +131,7 @@ class Shard(RedisSingleShardConnection):
 
     async def flush(self) -> None:
         """End everything, and forget it."""
-        for task in (self._listener, self._sender):
-            if task is not None:
-                task.cancel()
-                await asyncio.gather(task, return_exceptions=True)
+        await end(self._listener, self._sender)
         self._listener = None
         self._wanted.clear()
         for channel in list(self._unconfirmed):
@@ -231,6 +229,21 @@ class Shard(RedisSingleShardConnection):
             )
             self._redis = aioredis.Redis(connection_pool=pool)
         return self._redis
+
+
+async def end(*tasks: "asyncio.Task[Any] | None") -> None:
+    """Cancel these tasks until they are done.
+
+    Once is not enough: the Redis client writes through `asyncio.wait_for`, which before Python 3.12
+    loses a cancellation that comes just as the write is done.
+    """
+    ended = {task for task in tasks if task is not None}
+    alive = ended
+    while alive:
+        for task in alive:
+            task.cancel()
+        _, alive = await asyncio.wait(alive, timeout=CANCEL_AGAIN_S)
+    await asyncio.gather(*ended, return_exceptions=True)
 
 
 def _text(name: str | bytes) -> str:

@@ -23,7 +23,7 @@ from marketplace.core.ids import uuid7
 from marketplace.events.live import Control, LiveEvent, Signal
 from marketplace.realtime import bridge as bridge_module
 from marketplace.realtime import runtime as runtime_module
-from marketplace.realtime.layer import WatchedLayer
+from marketplace.realtime.layer import WatchedLayer, end
 from marketplace.realtime.plain import PLAIN
 from marketplace.realtime.runtime import Runtime
 from marketplace.realtime.session import Membership
@@ -386,3 +386,26 @@ class TestRedisAway:
         await asyncio.to_thread(server.start)
 
         assert await took(lambda: removed == ["removed"]) < BACK_S
+
+
+class TestTheEnd:
+    async def test_comes_for_a_task_that_has_lost_its_first_cancellation(self) -> None:
+        lost = asyncio.Event()
+
+        async def listen() -> None:
+            while True:
+                try:
+                    await asyncio.sleep(60)
+                except asyncio.CancelledError:
+                    if lost.is_set():
+                        raise
+                    lost.set()
+
+        task = asyncio.create_task(listen())
+        await asyncio.sleep(0)
+
+        async with asyncio.timeout(5):
+            await end(task, None)
+
+        assert task.cancelled()
+        assert lost.is_set()
