@@ -114,6 +114,8 @@ class TestManyWriters:
 
     def test_leave_no_gap_on_topics_taken_together(self) -> None:
         open_topics(ROOM, OTHER)
+        # Eight writers and two readers need the whole pool of ten.
+        connection.close()
         turns = itertools.count()
 
         def work() -> None:
