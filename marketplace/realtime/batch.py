@@ -1,6 +1,6 @@
 """Group commit: while one batch commits, the next collects. No timer, so nobody waits for company.
 
-One writer thread per batched service keeps the order: what is acked earlier has the lower seq.
+One writer thread per topic keeps the order: what is acked earlier has the lower seq.
 """
 
 import asyncio
@@ -27,7 +27,34 @@ Service = Callable[[Sequence[Any]], list[Any]]
 
 
 class Batcher:
-    """Collects the commands of all connections for one service, a batch at a time."""
+    """Collects the commands of all connections for one service, a batch at a time.
+
+    writers: threads that store batches. All commands of one topic go to the same one, so their
+    order stays; with two, one half of the topics commits while the other half is read and answered.
+    """
+
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, service: Service, deliver: Deliver, writers: int = 1
+    ) -> None:
+        self._writers = [BatchWriter(loop, service, deliver) for _ in range(writers)]
+
+    def submit(self, topic: str, command: Any, done: Done) -> None:
+        """Have the command stored; `done` gets its outcome, on the loop, after the commit."""
+        self._writers[hash(topic) % len(self._writers)].submit(command, done)
+
+    @property
+    def waiting(self) -> int:
+        """Commands that have not been handed over yet."""
+        return sum(writer.waiting for writer in self._writers)
+
+    def stop(self) -> None:
+        """End the writers after what they were given."""
+        for writer in self._writers:
+            writer.stop()
+
+
+class BatchWriter:
+    """One thread with its connection, and what waits for it."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, service: Service, deliver: Deliver) -> None:
         self._loop = loop
@@ -40,7 +67,7 @@ class Batcher:
         self._thread.start()
 
     def submit(self, command: Any, done: Done) -> None:
-        """Have the command stored; `done` gets its outcome, on the loop, after the commit."""
+        """See Batcher.submit."""
         if len(self._waiting) >= WAITING_LIMIT:
             done(Unavailable())
             return

@@ -135,7 +135,7 @@ class Runtime:
         """The group commit of this service."""
         batcher = self._batchers.get(service)
         if batcher is None:
-            batcher = Batcher(self.loop, service, self.committed)
+            batcher = Batcher(self.loop, service, self.committed, writers=_batch_writers())
             self._batchers[service] = batcher
         return batcher
 
@@ -514,6 +514,11 @@ def _in_thread(function: Callable[..., T], *arguments: Any) -> T:
         # With a pool the connection goes back to it; without, the thread keeps its own.
         if settings.DATABASE_HAS_POOL:
             connection.close()
+
+
+def _batch_writers() -> int:
+    """Two where two transactions can commit at the same time; SQLite has one writer anyway."""
+    return 2 if connection.vendor == "postgresql" else 1
 
 
 def _read_gap(topic: str, after: int) -> tuple[int, list[LiveEvent]]:

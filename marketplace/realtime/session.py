@@ -438,7 +438,7 @@ class Session:
             elif row.answer is not None:
                 self.reply_later(ref, row.answer(outcome, call.ref.voice))
 
-        self.runtime.batcher(service).submit(command, done)
+        self.runtime.batcher(service).submit(call.ref.topic, command, done)
 
     def _run_inline(
         self, consumer: type[TopicConsumer], row: CommandRow, call: Call, ref: Ref

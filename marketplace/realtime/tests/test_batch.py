@@ -49,7 +49,7 @@ class Desk:
         self.steps += [one.topic for one in events]
 
     def submit(self, command: Any) -> None:
-        self.batcher.submit(command, self.steps.append)
+        self.batcher.submit("room:a", command, self.steps.append)
 
     async def until(self, count: int) -> None:
         await settle(lambda: len(self.steps) >= count)
@@ -138,3 +138,29 @@ class TestBatcher:
         [refused] = desk.steps
         assert isinstance(refused, AppError)
         assert refused.code == "unavailable"
+
+
+class TestWriters:
+    async def test_store_two_topics_at_the_same_time_and_keep_each_in_order(self) -> None:
+        both = threading.Barrier(2, timeout=5)
+        stored: list[Any] = []
+
+        def serve(commands: Sequence[Any]) -> list[Any]:
+            if commands[0] in ("a1", "b1"):
+                both.wait()  # breaks unless both are being stored at this moment
+            stored.extend(commands)
+            return list(commands)
+
+        batcher = Batcher(asyncio.get_running_loop(), serve, lambda events: None, writers=2)
+        topics = {hash(f"room:{n}") % 2: f"room:{n}" for n in range(50)}
+        answers: list[Any] = []
+        for command in ("a1", "b1", "a2", "b2"):
+            topic = topics[command.startswith("b")]
+            batcher.submit(topic, command, answers.append)
+            await asyncio.sleep(0)
+        await settle(lambda: len(answers) == 4)
+        await asyncio.to_thread(batcher.stop)
+
+        for answered in (stored, answers):
+            assert [one for one in answered if one.startswith("a")] == ["a1", "a2"]
+            assert [one for one in answered if one.startswith("b")] == ["b1", "b2"]
