@@ -26,6 +26,7 @@ from chat.services.messages import (
 from chat.tests.conftest import together
 from chat.tests.factories import make_group, say
 from marketplace.core import limits
+from marketplace.core.db import atomic
 from marketplace.core.errors import AppError, RateLimited, ValidationFailed
 from marketplace.core.ids import uuid7
 from marketplace.events import live
@@ -184,25 +185,18 @@ class TestSendMessage:
             say(room, buyer, mentions=[seller.public_id, stranger.public_id])
         assert list(refusal.value.details["fields"]) == ["mentions"]
 
-    @pytest.mark.skipif(
-        settings.DATABASE_ENGINE == "mongodb", reason="Django cannot capture what this one commits"
-    )
+    @pytest.mark.django_db(transaction=True)
     def test_is_announced_after_the_commit_with_the_payload_of_the_log(
-        self,
-        room: Room,
-        buyer: User,
-        monkeypatch: pytest.MonkeyPatch,
-        django_capture_on_commit_callbacks: Any,
+        self, room: Room, buyer: User, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         heard: list[LiveEvent] = []
         monkeypatch.setattr(live, "publish", heard.extend)
 
-        with django_capture_on_commit_callbacks() as callbacks:
+        with atomic():
             say(room, buyer, data={"lamp": 7})
-        assert heard == []
-        for callback in callbacks:
-            callback()
+            early = list(heard)
 
+        assert early == []
         [announced] = heard
         event = Event.objects.get(topic=room.topic, name="message.sent")
         assert (announced.event_id, announced.seq) == (event.event_id, event.seq)
