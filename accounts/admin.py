@@ -125,7 +125,9 @@ class UserAdmin(DjangoUserAdmin, StaffAdmin):  # type: ignore[type-arg]  # no ge
                     details={"fields": changed},
                     address=request_address(request),
                 )
-            profiles.change_role(actor=self.actor(request), user=obj, role=wanted)
+            profiles.change_role(
+                actor=self.actor(request), user=obj, role=wanted, address=request_address(request)
+            )
 
     def user_change_password(
         self,
@@ -162,14 +164,20 @@ class UserAdmin(DjangoUserAdmin, StaffAdmin):  # type: ignore[type-arg]  # no ge
     def deactivate(self, request: HttpRequest, queryset: QuerySet[User]) -> None:
         """They cannot sign in any more, and who is signed in is so no longer."""
         chosen = queryset.filter(is_active=True).exclude(pk=self.actor(request).pk).order_by("pk")
-        people = [profiles.deactivate_user(actor=self.actor(request), user=user) for user in chosen]
+        actor, address = self.actor(request), request_address(request)
+        people = [
+            profiles.deactivate_user(actor=actor, user=user, address=address) for user in chosen
+        ]
         self.message_user(request, f"{len(people)} deactivated.", messages.SUCCESS)
 
     @operation("Reactivate the chosen people")
     def reactivate(self, request: HttpRequest, queryset: QuerySet[User]) -> None:
         """They may sign in again."""
         chosen = queryset.filter(is_active=False).order_by("pk")
-        people = [profiles.activate_user(actor=self.actor(request), user=user) for user in chosen]
+        actor, address = self.actor(request), request_address(request)
+        people = [
+            profiles.activate_user(actor=actor, user=user, address=address) for user in chosen
+        ]
         self.message_user(request, f"{len(people)} reactivated.", messages.SUCCESS)
 
     def actor(self, request: HttpRequest) -> User:

@@ -43,28 +43,39 @@ def _save_profile(*, actor: User, changes: dict[str, Any]) -> User:
 
 
 @transactional
-def deactivate_user(*, actor: User, user: User) -> User:
-    """The user can do nothing any more: his sessions end, his sockets close, his codes fail."""
+def deactivate_user(*, actor: User, user: User, address: str = "") -> User:
+    """The user can do nothing any more: his sessions end, his sockets close, his codes fail.
+
+    address: where the actor asks from, for the audit.
+    """
     user.is_active = False
     user.save(update_fields=["is_active"])
     sessions.end_all(user=user, reason=EndReason.DEACTIVATED)
     record_audit(
-        actor_id=actor.public_id, action="user.deactivated", target=f"user:{user.public_id}"
+        actor_id=actor.public_id,
+        action="user.deactivated",
+        target=f"user:{user.public_id}",
+        address=address,
     )
     return user
 
 
 @transactional
-def activate_user(*, actor: User, user: User) -> User:
+def activate_user(*, actor: User, user: User, address: str = "") -> User:
     """The user may sign in again."""
     user.is_active = True
     user.save(update_fields=["is_active"])
-    record_audit(actor_id=actor.public_id, action="user.activated", target=f"user:{user.public_id}")
+    record_audit(
+        actor_id=actor.public_id,
+        action="user.activated",
+        target=f"user:{user.public_id}",
+        address=address,
+    )
     return user
 
 
 @transactional
-def change_role(*, actor: User, user: User, role: Role) -> User:
+def change_role(*, actor: User, user: User, role: Role, address: str = "") -> User:
     """The user has this role from now on; what he signed in with under the old one is ended."""
     before, user.role = user.role, role
     if before == role:
@@ -78,5 +89,6 @@ def change_role(*, actor: User, user: User, role: Role) -> User:
         action="user.role_changed",
         target=f"user:{user.public_id}",
         details={"from": before, "to": role.value},
+        address=address,
     )
     return user

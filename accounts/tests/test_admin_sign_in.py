@@ -192,3 +192,20 @@ class TestAddress:
 
         assert client.get("/admin", follow=True).status_code == 200
         assert reverse("admin:login") == LOGIN
+
+
+@pytest.mark.django_db
+class TestAuditOfActions:
+    def test_tells_where_the_administrator_sat(self, admin: User, buyer: User) -> None:
+        client = Client(REMOTE_ADDR="198.51.100.9")
+        client.force_login(admin)
+        fields = {"name": "Asha", "username": "asha", "email": "asha@example.com", "side": ""}
+
+        for action in ("deactivate", "reactivate"):
+            client.post("/admin/accounts/user/", {"action": action, "_selected_action": [buyer.pk]})
+        client.post(f"/admin/accounts/user/{buyer.pk}/change/", fields | {"role": "employee"})
+
+        entries = AuditEntry.objects.order_by("created_at", "id")
+        told = {entry.action: entry.address for entry in entries}
+        assert set(told) >= {"user.deactivated", "user.activated", "user.role_changed"}
+        assert set(told.values()) == {"198.51.100.9"}

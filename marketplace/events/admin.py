@@ -8,9 +8,11 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.html import format_html
 
-from marketplace.core.admin import HistoryAdmin, column, operation, read_uuid
+from marketplace.core.admin import ChoiceFilter, HistoryAdmin, column, operation, read_uuid
+from marketplace.events.catalog import all_kinds
 from marketplace.events.models import AuditEntry, Event, Position, TopicHead
 from marketplace.events.positions import retry_parked
+from marketplace.events.subscribe import all_subscriptions
 
 # What people wrote to each other is shown with the message, where it is known in which room it was
 # said: not everyone who may see the log may read every room.
@@ -36,12 +38,32 @@ def as_text(payload: Any) -> str:
     return format_html('<pre class="whitespace-pre-wrap break-all">{}</pre>', text)
 
 
+class KindFilter(ChoiceFilter):
+    """Events of one kind."""
+
+    title = parameter_name = "name"
+
+    def choices_known(self) -> list[str]:
+        """Every declared kind."""
+        return [kind.name for kind in all_kinds()]
+
+
+class SubscriberFilter(ChoiceFilter):
+    """Positions of one subscriber."""
+
+    title = parameter_name = "subscriber"
+
+    def choices_known(self) -> list[str]:
+        """Every subscriber of this version."""
+        return [one.subscriber for one in all_subscriptions()]
+
+
 @admin.register(Event)
 class EventAdmin(HistoryAdmin):
     """What happened, in order. Never changed."""
 
     list_display = ("created_at", "topic", "seq", "name", "actor_id", "request_id")
-    list_filter = ("name",)
+    list_filter = (KindFilter,)
     ordering = ("-id",)  # UUIDv7: the newest first, by the index that is there anyway
     search_fields = ("topic__exact", "name__exact", "actor_id__exact", "request_id__exact")
     search_help_text = "A whole topic, event name, actor, request or id."
@@ -106,7 +128,7 @@ class PositionAdmin(HistoryAdmin):
     """How far each subscriber has come in each topic."""
 
     list_display = ("subscriber", "topic", "seq", "failures", "parked_at", "short_error")
-    list_filter = ("subscriber", ParkedFilter)
+    list_filter = (SubscriberFilter, ParkedFilter)
     ordering = ("-parked_at", "subscriber", "topic")
     search_fields = ("topic__startswith", "subscriber__exact")
     actions = ("let_go_on",)

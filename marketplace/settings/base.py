@@ -350,6 +350,7 @@ APPEND_SLASH = False
 USE_TZ = True
 TIME_ZONE = "UTC"
 LANGUAGE_CODE = "en"
+FORMAT_MODULE_PATH = "marketplace.core.formats"
 USE_I18N = False
 
 TEMPLATES = [

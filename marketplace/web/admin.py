@@ -3,16 +3,46 @@
 They stand here and not in `core`, because their actions leave an audit entry, which lies above it.
 """
 
+from typing import Any
+
 from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from unfold.admin import ModelAdmin
 
-from marketplace.core.admin import HistoryAdmin, column, operation
+from marketplace.core.admin import ChoiceFilter, HistoryAdmin, column, operation
 from marketplace.core.clock import now
 from marketplace.core.db import transactional
+from marketplace.core.jobs import schedule_lines
 from marketplace.core.models import IdempotencyKey, Job, JobState
 from marketplace.events.audit import record_audit
+
+
+class TaskFilter(ChoiceFilter):
+    """Jobs of one task."""
+
+    title = "task"
+    parameter_name = "name"
+
+    def choices_known(self) -> list[str]:
+        """Every task of this version."""
+        return [name for name, _ in schedule_lines()]
+
+
+class AnsweredFilter(admin.SimpleListFilter):
+    """Keys whose first request still runs, or has been answered."""
+
+    title = parameter_name = "answered"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        """Yes or no."""
+        return [("yes", "Yes"), ("no", "No")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        """By whether there is an answer."""
+        if self.value() is None:
+            return queryset
+        return queryset.filter(status__isnull=self.value() == "no")
 
 
 @admin.register(Job)
@@ -28,7 +58,7 @@ class JobAdmin(HistoryAdmin):
         "key",
         "short_error",
     )
-    list_filter = ("state", "name")
+    list_filter = ("state", TaskFilter)
     ordering = ("-created_at", "-id")
     search_fields = ("key__exact", "name__startswith", "request_id__exact")
     key_fields = ("pk",)
@@ -67,7 +97,7 @@ class IdempotencyKeyAdmin(HistoryAdmin):
     """POSTs that came with a key. The stored answers are their callers' and are not shown."""
 
     list_display = ("scope", "status_label", "created_at", "lease_until", "expires_at")
-    list_filter = ("status",)
+    list_filter = (AnsweredFilter,)
     ordering = ("-created_at", "-id")
     search_fields = ("scope__exact",)
     fields = (

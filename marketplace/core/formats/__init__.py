@@ -1,0 +1,1 @@
+"""How staff read times: Django looks here by language."""
