@@ -5,6 +5,7 @@ Python clients alone; the official ones are in test_clients_stories.py.
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -14,14 +15,17 @@ from typing import Any
 
 import httpx2 as httpx
 import pytest
+import redis as redis_package
 
-from marketplace.tests.clients.talkers import PROTOCOLS, Follower, Plain
-from marketplace.tests.live import SERVERS, Person, Server, Site, own_redis
+from marketplace.tests.clients.talkers import PROTOCOLS, Follower, Plain, Talker
+from marketplace.tests.live import SERVERS, Person, Redis, Server, Site, own_redis
 
 pytestmark = [pytest.mark.integration]
 
 EACH = 10
 TAIL_S = 30.0
+BACK_S = 5.0
+ACKED_S = 3.0
 
 
 class Stream:
@@ -280,3 +284,54 @@ class TestALostPush:
                 [heard] = await talker.until(partial(talker.named, "new_message"), within_s=TAIL_S)
                 assert heard["id"] == ack["id"]
                 await talker.close()
+
+
+def has_heard(talker: Talker, count: int) -> bool:
+    """Whether this many messages have come."""
+    return len(talker.named("new_message")) == count
+
+
+class TestARedisThatGoesAway:
+    async def test_costs_no_connection_no_event_and_no_write(self, tmp_path: Path) -> None:
+        with own_redis(tmp_path) as redis:
+            if redis is None:
+                pytest.skip("needs redis-server on PATH")
+            # The limits count in Redis too, and must not hold up anybody while it is away.
+            limits = {"MESSAGE_RATE_LIMIT": "1000", "LIMIT_API": "1000/60"}
+            with Site(tmp_path, redis_url=redis.url, **limits) as site:
+                servers = [await asyncio.to_thread(site.start, kind) for kind in SERVERS]
+                await self.story(redis, await asyncio.to_thread(a_room, site, *servers))
+
+    async def story(self, redis: Redis, room: Room) -> None:
+        """Messages before, while it is away, and after it came back empty."""
+        talkers = [
+            await kind.open(room.servers[1].socket_url, room.bruno.token)
+            for kind in PROTOCOLS.values()
+        ]
+        for talker in talkers:
+            await talker.join(room.id)
+
+        async def heard(count: int, *, within_s: float) -> None:
+            for talker in talkers:
+                await talker.until(partial(has_heard, talker, count), within_s=within_s)
+
+        async with httpx.AsyncClient(base_url=room.servers[0].url, timeout=20) as client:
+            acks = [await post(client, room, "before")]
+            await heard(1, within_s=2)
+            redis.stop()
+            for number in range(3):
+                began = time.monotonic()
+                acks.append(await post(client, room, f"away {number}"))
+                assert time.monotonic() - began < ACKED_S
+            await asyncio.to_thread(redis.start)
+            await heard(4, within_s=BACK_S)
+            with redis_package.Redis.from_url(redis.url) as own:
+                own.flushall()
+            acks.append(await post(client, room, "flushed"))
+            await heard(5, within_s=2)
+
+        for talker in talkers:
+            assert talker.is_open
+            told = [(one["id"], one["event_seq"]) for one in talker.named("new_message")]
+            assert told == [(ack["id"], ack["seq"]) for ack in acks]
+            await talker.close()
