@@ -1,5 +1,6 @@
 """Canonical routes of people: sign up, sign in by code, tokens, profiles."""
 
+from collections.abc import Collection
 from typing import Any, ClassVar
 
 from drf_spectacular.utils import PolymorphicProxySerializer, extend_schema
@@ -62,6 +63,7 @@ class RegisterView(PublicAuthView):
     """`POST /auth/register`."""
 
     bucket = "signup"
+    also_answers: ClassVar[Collection[int]] = (403,)
 
     @extend_schema(
         operation_id="auth_register",
@@ -112,6 +114,8 @@ class RequestCodeView(PublicAuthView):
 class VerifyCodeView(PublicAuthView):
     """`POST /auth/otp/verify`."""
 
+    also_answers: ClassVar[Collection[int]] = (401,)
+
     @extend_schema(
         operation_id="auth_otp_verify",
         tags=["auth"],
@@ -135,6 +139,7 @@ class RefreshView(PublicAuthView):
     """`POST /auth/refresh`; its bucket counts per session, in the service."""
 
     bucket = None
+    also_answers: ClassVar[Collection[int]] = (401, 429)
 
     @extend_schema(
         operation_id="auth_refresh",

@@ -243,6 +243,7 @@ class RoomOutput(serializers.Serializer[Any]):
     updated_at = serializers.DateTimeField()
 
 
+@extend_schema_serializer(many=False)
 class RoomPageOutput(serializers.Serializer[Any]):
     """A page of rooms."""
 
@@ -250,6 +251,7 @@ class RoomPageOutput(serializers.Serializer[Any]):
     next_cursor = serializers.CharField(allow_null=True)
 
 
+@extend_schema_serializer(many=False)
 class MemberPageOutput(serializers.Serializer[Any]):
     """A page of members."""
 
@@ -257,6 +259,7 @@ class MemberPageOutput(serializers.Serializer[Any]):
     next_cursor = serializers.CharField(allow_null=True)
 
 
+@extend_schema_serializer(many=False)
 class MessagePageOutput(serializers.Serializer[Any]):
     """A page of messages, ascending."""
 

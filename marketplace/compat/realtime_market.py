@@ -3,7 +3,7 @@
 RM5 (health) is in `core`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, ClassVar
 
 from django.urls import path
@@ -119,6 +119,7 @@ class RegisterView(RealtimeMarketView):
 
     idempotent: ClassVar[bool] = True
     bucket = "signup"
+    also_answers: ClassVar[Collection[int]] = (403,)
     error_texts: ClassVar[Mapping[str, str]] = {
         "username_taken": "User already exists",
         "phone_number_taken": "User already exists",
@@ -171,6 +172,8 @@ class RequestCodeView(RealtimeMarketView):
 class VerifyCodeView(RealtimeMarketView):
     """RM3 `POST /api/auth/verify-otp`."""
 
+    also_answers: ClassVar[Collection[int]] = (401,)
+
     @extend_schema(
         operation_id="rm_verify_otp",
         tags=["Realtime Market"],
@@ -195,6 +198,7 @@ class CheckUsernameView(RealtimeMarketView):
     """RM4 `GET /api/auth/check-username/:username`."""
 
     bucket = "lookup"
+    also_answers: ClassVar[Collection[int]] = (400, 409)
     error_texts: ClassVar[Mapping[str, str]] = {"username_taken": "Username already taken"}
 
     @extend_schema(

@@ -5,7 +5,7 @@ rate; then the view reads its input, finds the thing, and acts.
 """
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, ClassVar, Literal, TypeVar, cast
 
 from django.contrib.auth.models import AnonymousUser
@@ -82,6 +82,8 @@ class ApiView(APIView):
     idempotent: ClassVar[bool] = True
     """Whether POST takes `Idempotency-Key`; False where the answer holds tokens."""
     max_body_bytes: ClassVar[int] = MAX_BODY_BYTES
+    also_answers: ClassVar[Collection[int]] = ()
+    """Statuses of refusals that the route's form does not tell, for the API document."""
 
     request: Request
     format_kwarg: str | None = None

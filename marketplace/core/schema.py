@@ -1,6 +1,6 @@
 """The one AutoSchema: what every route has is added here, so that no view lists it."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
 from drf_spectacular.openapi import AutoSchema
@@ -123,7 +123,7 @@ class ApiSchema(AutoSchema):
             wanted |= {400, 401, 403}
         if getattr(self.view, "bucket", None):
             wanted.add(429)
-        return sorted(wanted)
+        return sorted(wanted | set(getattr(self.view, "also_answers", ())))
 
     def _error_response(self, status: int) -> dict[str, Any]:
         name, content_type, own = _SCHEMAS[getattr(self.view, "dialect", None)]
@@ -179,6 +179,27 @@ def fill_examples(result: dict[str, Any], **_: Any) -> dict[str, Any]:
                     if "json" in media_type and "schema" in media and not has_one:
                         media["example"] = example_of(media["schema"], schemas)
     return result
+
+
+def tell_null_references(result: dict[str, Any], **_: Any) -> dict[str, Any]:
+    """Postprocessing hook: an object that may be null is said so in a way that validators hold to.
+
+    `nullable` beside `allOf` allows nothing: what stands in `allOf` still wants an object.
+    """
+    for schema in _all_schemas(result.get("components", {}).get("schemas", {})):
+        if schema.get("nullable") and "allOf" in schema:
+            schema["oneOf"] = [*schema.pop("allOf"), {"enum": [None], "nullable": True}]
+    return result
+
+
+def _all_schemas(node: Any) -> Iterator[dict[str, Any]]:
+    if isinstance(node, dict):
+        yield node
+        for child in list(node.values()):
+            yield from _all_schemas(child)
+    elif isinstance(node, list):
+        for child in node:
+            yield from _all_schemas(child)
 
 
 def example_of(schema: Mapping[str, Any], schemas: Mapping[str, Any], depth: int = 0) -> Any:

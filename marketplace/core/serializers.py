@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from drf_spectacular.utils import extend_schema_serializer
 from rest_framework import serializers
 
 from marketplace.core.clock import wire_time, wire_time_or_none
@@ -37,6 +38,7 @@ class JobOutput(serializers.Serializer[Any]):
     finished_at = serializers.DateTimeField(allow_null=True)
 
 
+@extend_schema_serializer(many=False)
 class JobPageOutput(serializers.Serializer[Any]):
     """A page of jobs."""
 
@@ -54,6 +56,7 @@ class TaskOutput(serializers.Serializer[Any]):
     dead = serializers.IntegerField()
 
 
+@extend_schema_serializer(many=False)
 class TaskListOutput(serializers.Serializer[Any]):
     """All tasks by name; the list is short and has one page."""
 

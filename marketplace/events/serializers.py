@@ -43,6 +43,7 @@ class AuditEntryOutput(serializers.Serializer[Any]):
     created_at = serializers.DateTimeField()
 
 
+@extend_schema_serializer(many=False)
 class AuditPageOutput(serializers.Serializer[Any]):
     """A page of acts, the newest first."""
 

@@ -459,6 +459,7 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
     "COMPONENT_SPLIT_REQUEST": True,
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",
+        "marketplace.core.schema.tell_null_references",
         "marketplace.core.schema.fill_examples",
     ],
     # Every script and style comes from the server itself: the pages work without a network.

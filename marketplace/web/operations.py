@@ -125,6 +125,7 @@ class LiveTopicOutput(serializers.Serializer[Any]):
     members = LiveMemberOutput(many=True)
 
 
+@described(many=False)
 class LiveTopicPageOutput(serializers.Serializer[Any]):
     """A page of live topics, by name."""
 
