@@ -196,6 +196,37 @@ class RoomConsumer(TopicConsumer):
         return {"last_read_seq": cursor.last_read_seq, "unread_count": cursor.unread_count}
 
 
+class AnnouncementsConsumer(TopicConsumer):
+    """What the house has to say to everybody, guests too."""
+
+    kind: ClassVar[str] = "announcements"
+    summary: ClassVar[str] = "What concerns everybody; guests hear it too."
+    is_single: ClassVar[bool] = True
+    is_for_guests: ClassVar[bool] = True
+    spellings = (
+        Spelling("plain", "announcements"),
+        Spelling("phoenix", "announcements"),
+        Spelling("feed", "announcements"),
+    )
+    events = (
+        EventRow("announcement.created", Spoken(("announcement",)), "Something to be announced."),
+    )
+
+    @classmethod
+    def normal_id(cls, text: str, *, own: str | None) -> str | None:
+        """It has none."""
+        return None
+
+    @classmethod
+    def authorise(cls, actor: User | None, topic_id: str, action: str) -> None:
+        """Everybody."""
+
+    @classmethod
+    def join(cls, actor: User | None, ref: TopicRef, *, with_history: bool) -> Joined:
+        """There is nothing but the log."""
+        return Joined(state={})
+
+
 class UserConsumer(TopicConsumer):
     """A person's own feed: unread counts, and later notifications."""
 

@@ -1,4 +1,4 @@
-"""The facts that chat records, on `room:<id>`."""
+"""The facts that chat records, on `room:<id>` and `announcements`."""
 
 from marketplace.events.catalog import declare
 
@@ -17,6 +17,11 @@ MEMBER_FIELDS = (
     "created_at", "updated_at", "actor_id",
 )  # fmt: skip
 
+declare(
+    "announcement.created",
+    "Something that concerns everybody, on `announcements`.",
+    "id", "title", "message", "level", "created_at",
+)  # fmt: skip
 declare("room.created", "A room exists, with the members of that moment.", *ROOM_FIELDS)
 declare("message.sent", "Somebody said something.", *MESSAGE_FIELDS)
 declare(

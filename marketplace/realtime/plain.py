@@ -21,6 +21,7 @@ from marketplace.events.live import LiveEvent
 from marketplace.realtime import codes
 from marketplace.realtime.connection import ConnectionConsumer
 from marketplace.realtime.session import Session, UnmatchedTopic, since_of
+from marketplace.realtime.topic import guest_topics
 from marketplace.realtime.wire import Ref, Wire, read_leniently
 
 if TYPE_CHECKING:
@@ -248,6 +249,9 @@ class PlainConsumer(ConnectionConsumer):
         topic = self._topic(scope)
         if topic is not None:
             session.do(self._join_fixed, session, topic, scope)
+        elif session.user_id is None:
+            for given in guest_topics(session.wire.dialect):
+                session.do(session.hold, given)
 
     def _topic(self, scope: dict[str, Any]) -> str | None:
         fixed = scope.get("url_route", {}).get("kwargs", {})

@@ -303,7 +303,9 @@ class Runtime:
         wall, monotonic = time.time(), self.loop.time()
         for session in tuple(self.sessions):
             self._check_expiry(session, wall)
-            if session.user_id is None and not session.memberships:
+            if session.user_id is None and all(
+                membership.is_given for membership in session.memberships.values()
+            ):
                 self._check_anonymous(session, monotonic)
             for membership in session.memberships.values():
                 late = 0 < membership.paging_until < monotonic

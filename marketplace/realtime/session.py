@@ -68,7 +68,17 @@ class TooManyTopics(RateLimited):
 class Membership:
     """One topic on one connection. `last`: the highest seq sent to it."""
 
-    __slots__ = ("held", "join_ref", "lane", "last", "paging_until", "presence", "ref", "session")
+    __slots__ = (
+        "held",
+        "is_given",
+        "join_ref",
+        "lane",
+        "last",
+        "paging_until",
+        "presence",
+        "ref",
+        "session",
+    )
 
     lane: "Lane"
 
@@ -82,6 +92,8 @@ class Membership:
         # The client has more pages to fetch until then; 0 = it has everything.
         self.paging_until = 0.0
         self.presence = False
+        # Held from the start, without a join.
+        self.is_given = False
 
     def pass_on(self, event: LiveEvent) -> None:
         """Send one event that this member has not had, or keep it while he is catching up."""
@@ -313,6 +325,25 @@ class Session:
         if topic.consumer.shows_presence and self.user is not None:
             self.runtime.presence.welcome(membership)
         self.runtime.hub.release(membership, latest_seq=answer.latest_seq)
+
+    async def hold(self, spelled: str) -> None:
+        """Hear a topic from the start, without having asked and without an answer."""
+        ref = parse_topic(spelled, dialect=self.wire.dialect, own=self.user_id)
+        if ref is None:
+            return
+        membership = self._subscribe(ref, None)
+        membership.is_given = True
+        try:
+            await self.runtime.bridge.subscribed(ref.topic)
+            answer = await self.runtime.run(
+                join_in_thread, self.user, ref, self.wire.dialect, None, None
+            )
+        except AppError:
+            self._drop(membership)
+            return
+        if self.memberships.get(spelled) is membership:
+            membership.last = answer.last_sent
+            self.runtime.hub.release(membership, latest_seq=answer.latest_seq)
 
     def _answer(self, membership: Membership, ref: Ref, answer: Answer) -> None:
         membership.last = answer.last_sent

@@ -102,7 +102,8 @@ class TopicRef:
     @property
     def topic(self) -> str:
         """Its one name in the log."""
-        return f"{self.consumer.kind}:{self.id}"
+        kind = self.consumer.kind
+        return kind if self.consumer.is_single else f"{kind}:{self.id}"
 
 
 @dataclass(slots=True)
@@ -144,6 +145,10 @@ class TopicConsumer:
     commands: ClassVar[tuple[CommandRow, ...]] = ()
     events: ClassVar[tuple[EventRow, ...]] = ()
     shows_presence: ClassVar[bool] = False
+    # There is one topic of this kind, and its name has no id.
+    is_single: ClassVar[bool] = False
+    # Whoever connects to `/ws/` without signing in holds it from the start.
+    is_for_guests: ClassVar[bool] = False
 
     @classmethod
     def normal_id(cls, text: str, *, own: str | None) -> str | None:
@@ -184,6 +189,16 @@ def _prefixes(dialect: str) -> list[tuple[str, type[TopicConsumer], Spelling]]:
     return sorted(rows, key=lambda row: -len(row[0]))
 
 
+def guest_topics(dialect: str) -> list[str]:
+    """What nobody in particular holds from the start, as this dialect writes it."""
+    return [
+        spelling.prefix
+        for consumer in consumers().values()
+        for spelling in consumer.spellings
+        if consumer.is_for_guests and consumer.is_single and spelling.dialect == dialect
+    ]
+
+
 def parse_topic(text: str, *, dialect: str, own: str | None) -> TopicRef | None:
     """The topic that a client names, or None: then it is `unmatched topic`.
 
@@ -193,6 +208,8 @@ def parse_topic(text: str, *, dialect: str, own: str | None) -> TopicRef | None:
     for prefix, consumer, spelling in _prefixes(dialect):
         if text.startswith(prefix):
             rest = text[len(prefix) :]
+            if consumer.is_single:
+                return None if rest else TopicRef(consumer, "", text, spelling.voice)
             if spelling.own is not None and rest == spelling.own:
                 if own is None:
                     return TopicRef(consumer, "", text, spelling.voice)

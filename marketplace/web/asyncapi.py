@@ -193,7 +193,7 @@ def _describe_connection(*, channels: Json, operations: Json, messages: Json) ->
 
 def _channel(consumer: type[TopicConsumer], spelling: Spelling, *, keys: list[str]) -> Json:
     parameter = _parameter(consumer)
-    address = f"{spelling.prefix}{{{parameter}}}"
+    address = spelling.prefix if consumer.is_single else f"{spelling.prefix}{{{parameter}}}"
     if spelling.dialect == "feed":
         address = PROTOCOLS["feed"]["path"].replace("{topic}", address)
     own = f" `{spelling.prefix}{spelling.own}` stands for one's own." if spelling.own else ""
@@ -205,6 +205,8 @@ def _channel(consumer: type[TopicConsumer], spelling: Spelling, *, keys: list[st
         "parameters": {parameter: {"description": f"Id of the {consumer.kind}."}},
         "messages": {key: {"$ref": f"#/components/messages/{key}"} for key in keys},
     }
+    if consumer.is_single:
+        del channel["parameters"]
     return channel
 
 

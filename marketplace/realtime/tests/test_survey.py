@@ -35,7 +35,8 @@ class TestHoldings:
                 "spelled": [f"chat:room_{room.id}", room.topic],
                 "people": {buyer.public_id: 2},
                 "guests": 0,
-            }
+            },
+            "announcements": {"spelled": ["announcements"], "people": {}, "guests": 1},
         }
         assert orjson.loads(orjson.dumps(held)) == held
 
