@@ -6,6 +6,7 @@ from django.views.generic import RedirectView
 
 from accounts.admin_sign_in import sign_in
 from marketplace.web.operations import LiveTopicsView, OverviewView
+from shops.views import public_file
 
 urlpatterns: list[URLPattern | URLResolver] = [
     # Pages of people: Django's own way, which is a redirect to the form with the slash.
@@ -17,12 +18,15 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("", include("marketplace.web.urls")),
     path("api/v1/", include("accounts.urls")),
     path("api/", include("marketplace.compat.realtime_market")),
+    path("api/", include("marketplace.compat.storefront")),
     path("", include("marketplace.core.urls")),
     path("api/v1/ops/topics", LiveTopicsView.as_view()),
     path("api/v1/ops/overview", OverviewView.as_view()),
     path("api/v1/", include("marketplace.events.urls")),
     path("api/v1/", include("marketplace.realtime.urls")),
     path("api/v1/", include("chat.urls")),
+    path("api/v1/", include("shops.urls")),
+    path("media/<path:name>", public_file),
 ]
 
 handler400 = "marketplace.core.problems.bad_request"

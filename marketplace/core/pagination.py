@@ -5,6 +5,7 @@ import binascii
 import hmac
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
+from decimal import Decimal
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -92,7 +93,7 @@ def _seal(content: bytes, order: Sequence[str]) -> bytes:
 def _to_text(value: Any) -> Any:
     if isinstance(value, datetime):
         return value.isoformat()
-    return str(value) if isinstance(value, UUID) else value
+    return str(value) if isinstance(value, UUID | Decimal) else value
 
 
 def _after(order: Sequence[str], values: Sequence[Any], model: type[Model]) -> Q:

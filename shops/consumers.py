@@ -1,0 +1,79 @@
+"""The topic `shop:`: what a shop's own people hear of it."""
+
+from typing import Any, ClassVar
+from uuid import UUID
+
+from accounts.models import User
+from marketplace.core.errors import Unauthorized
+from marketplace.core.inputs import read_id
+from marketplace.realtime.topic import EventRow, Joined, Spelling, Spoken, TopicConsumer, TopicRef
+from shops import access
+from shops.errors import ShopNotFound
+from shops.models import Shop
+from shops.payloads import shop_payload
+
+
+def market_product(product: dict[str, Any]) -> dict[str, Any]:
+    """Product of Realtime Market, Phoenix and plain."""
+    return product | {"_id": product["id"]}
+
+
+def market_shop(shop: dict[str, Any]) -> dict[str, Any]:
+    """Shop of Realtime Market, Phoenix and plain."""
+    return shop | {"_id": shop["id"]}
+
+
+class ShopConsumer(TopicConsumer):
+    """One shop, for its staff: its products, its stock, its people."""
+
+    kind: ClassVar[str] = "shop"
+    summary: ClassVar[str] = "One shop, for its staff: products, stock, people."
+    spellings = (
+        Spelling("plain", "shop:"),
+        Spelling("phoenix", "shop:"),
+        Spelling("feed", "shop:"),
+    )
+    events = (
+        EventRow("shop.created", Spoken(("shop_created",), market_shop), "The shop has opened."),
+        EventRow("shop.updated", Spoken(("shop_updated",), market_shop), "The shop has changed."),
+        EventRow("shop.deleted", Spoken(("shop_deleted",)), "The shop has closed."),
+        EventRow("shop.member_added", Spoken(("shop_member_added",)), "Somebody works for it."),
+        EventRow("shop.member_removed", Spoken(("shop_member_removed",)), "Somebody has gone."),
+        EventRow("shop.role_changed", Spoken(("shop_role_changed",)), "Somebody's role changed."),
+        EventRow("product.created", Spoken(("product_created",), market_product), "A new product."),
+        EventRow(
+            "product.updated", Spoken(("product_updated",), market_product), "A product changed."
+        ),
+        EventRow(
+            "product.archived", Spoken(("product_archived",), market_product), "Sold no more."
+        ),
+        EventRow(
+            "stock.changed", Spoken(("inventory_updated",)), "There is more or less of a sku."
+        ),
+    )
+
+    @classmethod
+    def normal_id(cls, text: str, *, own: str | None) -> str | None:
+        """A UUID in lower case with hyphens."""
+        found = read_id(text)
+        return None if found is None else str(found)
+
+    @classmethod
+    def authorise(cls, actor: User | None, topic_id: str, action: str) -> None:
+        """Staff of the shop and admins. Raises Unauthorized, ShopNotFound."""
+        cls._shop(actor, topic_id)
+
+    @classmethod
+    def join(cls, actor: User | None, ref: TopicRef, *, with_history: bool) -> Joined:
+        """The shop as it stands."""
+        shop = market_shop(shop_payload(cls._shop(actor, ref.id)))
+        return Joined(state={"shop": shop}, snapshot="shop")
+
+    @classmethod
+    def _shop(cls, actor: User | None, topic_id: str) -> Shop:
+        """A topic that exists and one that does not give the same refusal."""
+        if actor is None:
+            raise Unauthorized
+        if not topic_id or not access.may_serve(actor=actor, shop_id=UUID(topic_id)):
+            raise ShopNotFound
+        return access.shop_to_read(topic_id)

@@ -1,0 +1,191 @@
+"""What shops read. Every list has an order and an index behind it."""
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from django.db.models import Q, QuerySet
+
+from accounts.models import User
+from marketplace.core.inputs import read_id
+from shops import search
+from shops.enums import MediaType, ProductStatus
+from shops.models import Product, Shop, ShopMember, Sku, sort_key
+from shops.payloads import (
+    PRODUCT_COLUMNS,
+    SKU_COLUMNS,
+    ProductRow,
+    SkuRow,
+    inventory_payload,
+    product_payload,
+)
+from shops.search import ProductQuery
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """A sku as a buyer gets it now: everything that an order line has to remember."""
+
+    sku_id: UUID
+    product_id: UUID
+    shop_id: UUID
+    code: str
+    title: str
+    options: dict[str, str]
+    price: Decimal
+    currency: str
+    category: str
+    image_url: str | None
+    available: int
+
+
+def open_shops() -> QuerySet[Shop]:
+    """Shops that have not closed."""
+    return Shop.objects.filter(closed_at__isnull=True).select_related("owner")
+
+
+def find_shop(key: str) -> Shop | None:
+    """The open shop with this id or `shop_<number>`."""
+    number = search.shop_number(key)
+    if number is not None:
+        return open_shops().filter(number=number).first()
+    shop_id = read_id(key)
+    return None if shop_id is None else open_shops().filter(id=shop_id).first()
+
+
+def find_shop_by_name(name: str) -> Shop | None:
+    """The open shop of this name, in whatever case."""
+    return open_shops().filter(name_key=sort_key(" ".join(name.split()))).first()
+
+
+def list_shops(*, category: str = "") -> QuerySet[Shop]:
+    """Open shops, newest first."""
+    shops = open_shops()
+    if category:
+        shops = shops.filter(category_key=sort_key(category))
+    return shops.order_by("-id")
+
+
+def list_shops_of(*, user: User) -> QuerySet[Shop]:
+    """Open shops that this user works for, newest first."""
+    return open_shops().filter(members__user=user).order_by("-id")
+
+
+def list_members(*, shop: Shop) -> QuerySet[ShopMember]:
+    """Everybody of the shop, who came first comes first."""
+    return ShopMember.objects.filter(shop=shop).select_related("user").order_by("created_at", "id")
+
+
+def find_member(*, shop_id: UUID, user: User) -> ShopMember | None:
+    """What this user is in the shop."""
+    return ShopMember.objects.filter(shop_id=shop_id, user=user).select_related("user").first()
+
+
+def staff_ids(*, shop_ids: Collection[UUID]) -> dict[UUID, list[str]]:
+    """The public ids of everybody who works for each of these shops."""
+    found: dict[UUID, list[str]] = {shop_id: [] for shop_id in shop_ids}
+    rows = (
+        ShopMember.objects.filter(shop_id__in=list(shop_ids))
+        .order_by("shop_id", "created_at", "id")
+        .values_list("shop_id", "user__public_id")
+    )
+    for shop_id, public_id in rows:
+        found[shop_id].append(public_id)
+    return found
+
+
+def find_product(product_id: UUID) -> Product | None:
+    """One product with its shop."""
+    return Product.objects.filter(id=product_id).select_related("shop", "shop__owner").first()
+
+
+def find_product_row(product_id: UUID) -> Any:
+    """One product as a row of the columns that are told; `Any`: a ProductRow or None."""
+    rows = Product.objects.filter(id=product_id).values_list(*PRODUCT_COLUMNS, named=True)
+    return rows.order_by("id").first()
+
+
+def list_products(asked: ProductQuery) -> QuerySet[Any]:
+    """The products that are asked for, as rows of the columns that are told, in their order."""
+    extra = [name for name in ("name_key", "rank") if name in asked.order]
+    found: QuerySet[Any] = search.find(asked).values_list(*PRODUCT_COLUMNS, *extra, named=True)
+    return found
+
+
+def count_products(asked: ProductQuery) -> int:
+    """How many products there are of what is asked for."""
+    return search.find(asked).order_by().count()
+
+
+def list_skus(*, product_ids: Collection[UUID]) -> dict[UUID, list[SkuRow]]:
+    """The skus of each of these products, by their numbers, in one query."""
+    found: dict[UUID, list[SkuRow]] = {product_id: [] for product_id in product_ids}
+    rows: Iterable[Any] = (
+        Sku.objects.filter(product_id__in=list(product_ids))
+        .order_by("product_id", "number")
+        .values_list(*SKU_COLUMNS, named=True)
+    )
+    for row in rows:
+        found[row.product_id].append(row)
+    return found
+
+
+def describe_products(products: Iterable[ProductRow]) -> list[dict[str, Any]]:
+    """Product, for a whole page, in one query however long the page is."""
+    page = list(products)
+    skus = list_skus(product_ids=[product.id for product in page])
+    return [product_payload(product, skus[product.id]) for product in page]
+
+
+def describe_product(product: ProductRow) -> dict[str, Any]:
+    """Product."""
+    return describe_products([product])[0]
+
+
+def describe_inventory(product: ProductRow) -> dict[str, Any]:
+    """Inventory of one product."""
+    return inventory_payload(product, list_skus(product_ids=[product.id])[product.id])
+
+
+def find_sku(sku_id: UUID) -> Sku | None:
+    """One sku with its product and shop."""
+    return Sku.objects.filter(id=sku_id).select_related("product", "product__shop").first()
+
+
+def list_offers(
+    *, sku_ids: Collection[UUID] = (), product_ids: Collection[UUID] = ()
+) -> list[Offer]:
+    """What these skus, and all skus of these products, are sold for now; only published ones.
+
+    In one query, by product and number. Of a product without options exactly one comes.
+    """
+    rows = (
+        Sku.objects.filter(
+            Q(id__in=list(sku_ids)) | Q(product_id__in=list(product_ids)),
+            product__status=ProductStatus.PUBLISHED,
+        )
+        .select_related("product")
+        .order_by("product_id", "number")
+    )
+    return [_offer(sku) for sku in rows]
+
+
+def _offer(sku: Sku) -> Offer:
+    product = sku.product
+    return Offer(
+        sku_id=sku.id,
+        product_id=product.id,
+        shop_id=product.shop_id,
+        code=sku.code,
+        title=product.name,
+        options=sku.options,
+        price=sku.price_in(product),
+        currency=product.currency,
+        category=product.category,
+        image_url=next(
+            (one["url"] for one in product.media if one["media_type"] == MediaType.IMAGE), None
+        ),
+        available=sku.available,
+    )
