@@ -21,6 +21,8 @@ ACKED = int(os.environ.get("MARKETPLACE_ACKED", "300"))
 SEED = int(os.environ.get("MARKETPLACE_SEED", "7"))
 
 
+# Larger runs get longer, and a run that hangs ends before its leg of .ci/run does.
+@pytest.mark.timeout(180 + 10 * KILLS + ACKED / 10)
 class TestKillNine:
     def test_loses_and_repeats_nothing_that_was_acked(self, tmp_path: Path) -> None:
         plan = Plan(kills=KILLS, acked=ACKED, seed=SEED)
