@@ -1,6 +1,7 @@
 """Runs the Node scripts of this folder: they print JSON lines, and are answered where they ask."""
 
 import asyncio
+import contextlib
 import json
 import os
 import shutil
@@ -57,8 +58,10 @@ async def run_script(
                 if "ask" in line:
                     assert answer is not None
                     reply = await answer(line["ask"])
-                    process.stdin.write(json.dumps(reply).encode() + b"\n")
-                    await process.stdin.drain()
+                    # A script that has ended meanwhile says below why.
+                    with contextlib.suppress(ConnectionError):
+                        process.stdin.write(json.dumps(reply).encode() + b"\n")
+                        await process.stdin.drain()
             code = await process.wait()
     finally:
         if process.returncode is None:
