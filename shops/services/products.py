@@ -12,6 +12,7 @@ from marketplace.core.clock import now
 from marketplace.core.db import transactional
 from marketplace.core.errors import IllegalTransition, ValidationFailed
 from marketplace.core.money import fits
+from marketplace.core.turns import turn
 from marketplace.events.record import NewEvent, open_topic
 from shops import access
 from shops.enums import ProductStatus
@@ -68,7 +69,8 @@ def create_product(*, actor: User, key: str, wanted: NewProduct) -> Product:
         status=_checked_first_status(wanted.status),
     )
     product.index()
-    return _create(actor=actor, key=key, product=product, plans=plans)
+    with turn(f"shop:{key}"):
+        return _create(actor=actor, key=key, product=product, plans=plans)
 
 
 @transactional
