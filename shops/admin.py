@@ -17,6 +17,7 @@ from marketplace.core.money import money_text
 from shops.enums import ProductStatus
 from shops.models import Product, Shop, ShopMember, Sku
 from shops.payloads import stock_status
+from shops.search import shop_number
 from shops.services import products, shops
 
 STATUS_COLOURS = {"published": "success", "draft": "info", "archived": "warning"}
@@ -57,7 +58,7 @@ class ShopAdmin(HistoryAdmin):
     list_filter = (OpenFilter, "subscription_plan", "currency")
     list_select_related = ("owner",)
     ordering = ("-id",)  # UUIDv7: the newest first, by the index that is there anyway
-    search_fields = ("name_key__startswith", "owner__email__exact", "=number")
+    search_fields = ("name_key__startswith", "owner__email__exact")
     search_help_text = (
         "The beginning of a name, a number, the e-mail address of an owner, or a whole id."
     )
@@ -85,6 +86,16 @@ class ShopAdmin(HistoryAdmin):
     )
     readonly_fields = fields
     actions = ("close_chosen",)
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
+    ) -> tuple[QuerySet[Any], bool]:
+        """`10001` and `shop_10001` are a number; other text is looked for as everywhere."""
+        text = search_term.strip()
+        number = shop_number(text) or shop_number(f"shop_{text}")
+        if number is not None:
+            return queryset.filter(number=number), False
+        return super().get_search_results(request, queryset, search_term)
 
     @column("Number", ordering="number")
     def handle_label(self, shop: Shop) -> str:

@@ -48,6 +48,7 @@ class TestLists:
         for table, query, found in [
             ("shops_shop", "corner", "Corner Lamp"),
             ("shops_shop", "10001", "Corner Lamp"),
+            ("shops_shop", "shop_10001", "Corner Lamp"),
             ("shops_shop", str(shop.id), "Corner Lamp"),
             ("shops_shop", "bruno@example.com", "Another"),
             ("shops_shopmember", "corner", "owner"),
