@@ -50,7 +50,10 @@ class Member(BaseModel):
     # Its own index would repeat the beginning of the unique one.
     room = models.ForeignKey(Room, on_delete=models.CASCADE, related_name="members", db_index=False)
     user = models.ForeignKey(
-        settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="memberships"
+        settings.AUTH_USER_MODEL,
+        on_delete=models.CASCADE,
+        related_name="memberships",
+        db_index=False,
     )
     role = models.CharField(max_length=16, choices=RoomRole.choices, default=RoomRole.MEMBER)
     # His read cursor: ordinal and seq of the newest message that he has read.
@@ -61,7 +64,11 @@ class Member(BaseModel):
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["room", "user"], name="member_room_user")]
-        indexes = [models.Index(fields=["room", "joined_at", "id"], name="member_by_joining")]
+        indexes = [
+            models.Index(fields=["room", "joined_at", "id"], name="member_by_joining"),
+            # By either index one membership is one row, however many rooms a person is in.
+            models.Index(fields=["user", "room"], name="member_by_user"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.user_id} in {self.room_id}"

@@ -168,6 +168,11 @@ def transactional(function: Callable[P, T]) -> Callable[P, T]:
     return in_one_transaction
 
 
+def dedicate_connection() -> None:
+    """Say that this thread keeps one connection for one kind of statement, until it discards it."""
+    _state.dedicated = True
+
+
 def discard_connection() -> None:
     """Really close this thread's connection, so that no pool hands it on as this thread left it."""
     raw = connection.connection
@@ -177,19 +182,21 @@ def discard_connection() -> None:
 
 
 def postgres_cursor() -> Any:
-    """A cursor with server-side parameters, for the one statement that is planned once and kept.
+    """A cursor with server-side parameters, for the one statement that is worth being prepared.
 
-    Pass `prepare=True` to its execute. Django's own statements carry their values in their text
-    and are never prepared, so the generic plan concerns nothing else on this connection.
+    Pass `prepare=True` to its execute. On a dedicated connection the statement is planned once and
+    kept, by its indexes whatever the statistics of a young database say; elsewhere it is planned
+    each time, since the settings that this takes would concern other statements too.
     """
     import psycopg
 
     connection.ensure_connection()
     raw = connection.connection
-    if raw.prepare_threshold is None:
+    if getattr(_state, "dedicated", False) and raw.prepare_threshold is None:
         # Django's default switches preparing off, even where a call asks for it.
         raw.prepare_threshold = ONLY_WHEN_ASKED
         raw.execute("SET plan_cache_mode = force_generic_plan")
+        raw.execute("SET enable_seqscan = off")
     return psycopg.Cursor(raw)
 
 
@@ -225,6 +232,7 @@ def is_unreachable(error: BaseException) -> bool:
 __all__ = [
     "IntegrityError",
     "atomic",
+    "dedicate_connection",
     "discard_connection",
     "has_transactions",
     "in_transaction",

@@ -11,7 +11,7 @@ from typing import Any
 
 import structlog
 
-from marketplace.core.db import discard_connection
+from marketplace.core.db import dedicate_connection, discard_connection
 from marketplace.core.errors import AppError, Unavailable
 from marketplace.core.failpoints import reach
 from marketplace.events import live
@@ -92,6 +92,7 @@ class BatchWriter:
         self._batches.put(batch)
 
     def _write(self) -> None:
+        dedicate_connection()
         while (batch := self._batches.get()) is not None:
             with live.collected() as events:
                 outcomes = self._outcomes([command for command, _ in batch])
