@@ -115,7 +115,7 @@ class Message(BaseModel):
             models.UniqueConstraint(fields=["room", "seq"], name="message_room_seq"),
             # A resend, on whatever protocol and however late, is the same message.
             models.UniqueConstraint(
-                fields=["room", "sender", "client_id"], name="message_client_id"
+                fields=["sender", "client_id", "room"], name="message_client_id"
             ),
         ]
 

@@ -181,23 +181,28 @@ def discard_connection() -> None:
     connection.close()
 
 
-def postgres_cursor() -> Any:
-    """A cursor with server-side parameters, for the one statement that is worth being prepared.
+def fetch_planned(statement: str, parameters: list[Any]) -> list[tuple[Any, ...]]:
+    """The rows of PostgreSQL's one statement that is worth being prepared; `%s` for parameters.
 
-    Pass `prepare=True` to its execute. On a dedicated connection the statement is planned once and
-    kept, by its indexes whatever the statistics of a young database say; elsewhere it is planned
-    each time, since the settings that this takes would concern other statements too.
+    On a dedicated connection it is planned once, by its indexes alone: a plan by the statistics of
+    a young database would soon be wrong. Elsewhere it is planned each time, since the settings that
+    this takes would concern other statements too.
     """
     import psycopg
 
     connection.ensure_connection()
     raw = connection.connection
-    if getattr(_state, "dedicated", False) and raw.prepare_threshold is None:
-        # Django's default switches preparing off, even where a call asks for it.
-        raw.prepare_threshold = ONLY_WHEN_ASKED
-        raw.execute("SET plan_cache_mode = force_generic_plan")
-        raw.execute("SET enable_seqscan = off")
-    return psycopg.Cursor(raw)
+    with connection.wrap_database_errors:
+        cursor = psycopg.Cursor(raw)
+        if not getattr(_state, "dedicated", False):
+            return cursor.execute(statement, parameters).fetchall()
+        if raw.prepare_threshold is None:
+            # Django's default switches preparing off, even where a call asks for it.
+            raw.prepare_threshold = ONLY_WHEN_ASKED
+            raw.execute("SET plan_cache_mode = force_generic_plan")
+            for way in ("seqscan", "hashjoin", "mergejoin"):
+                raw.execute(f"SET enable_{way} = off")
+        return cursor.execute(statement, parameters, prepare=True).fetchall()
 
 
 def is_lost_race(error: BaseException) -> bool:
@@ -234,13 +239,13 @@ __all__ = [
     "atomic",
     "dedicate_connection",
     "discard_connection",
+    "fetch_planned",
     "has_transactions",
     "in_transaction",
     "is_lost_race",
     "is_mongodb",
     "is_unreachable",
     "on_commit",
-    "postgres_cursor",
     "run",
     "transactional",
 ]

@@ -164,3 +164,68 @@ class TestWriters:
         for answered in (stored, answers):
             assert [one for one in answered if one.startswith("a")] == ["a1", "a2"]
             assert [one for one in answered if one.startswith("b")] == ["b1", "b2"]
+
+
+class TestGathering:
+    async def test_waits_for_those_who_were_just_answered(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Else the one who was stored first and the three who waited would take turns for ever."""
+        monkeypatch.setattr(batch_module, "GATHER_S", 0.5)
+        loop, sizes, left = asyncio.get_running_loop(), [], dict.fromkeys("abcd", 4)
+        first = threading.Event()
+
+        def serve(commands: Sequence[Any]) -> list[Any]:
+            first.wait(5)
+            sizes.append(len(commands))
+            return list(commands)
+
+        batcher = Batcher(loop, serve, lambda events: None)
+
+        def send(name: str) -> None:
+            left[name] -= 1
+            batcher.submit("room:a", name, answered)
+
+        def answered(name: str) -> None:
+            if left[name]:
+                loop.call_later(0.002, send, name)
+
+        for name in "abcd":
+            send(name)
+            await asyncio.sleep(0.02 if name == "a" else 0)
+        first.set()
+        await settle(lambda: sum(sizes) == 16)
+        await asyncio.to_thread(batcher.stop)
+
+        assert sizes == [1, 4, 4, 4, 3]
+
+    async def test_seldom_waits_where_nobody_comes(
+        self, desk: Desk, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        waits: list[int] = []
+        gather = batch_module.BatchWriter._gather
+
+        def counted(self: batch_module.BatchWriter, expected: int, until: float) -> None:
+            waits.append(expected)
+            gather(self, expected, until)
+
+        monkeypatch.setattr(batch_module, "GATHER_S", 0)
+        monkeypatch.setattr(batch_module.BatchWriter, "_gather", counted)
+        for turn in range(1, 101):
+            desk.submit("one")
+            desk.submit("two")
+            await desk.until(turn * 4)
+
+        assert waits == [2] * 6  # after batch 1, 3, 7, 15, 31 and 63
+
+    async def test_goes_on_after_an_answer_that_fails(self, desk: Desk) -> None:
+        def fail(outcome: Any) -> None:
+            raise ValueError(outcome)
+
+        asyncio.get_running_loop().set_exception_handler(lambda loop, context: None)
+        desk.batcher.submit("room:a", "first", fail)
+        await settle(lambda: len(desk.batches) == 1)
+        desk.submit("second")
+        await desk.until(2)
+
+        assert desk.steps == ["stored second", "room:second"]
