@@ -167,6 +167,7 @@ def list_offers(
             product__status=ProductStatus.PUBLISHED,
         )
         .select_related("product")
+        .defer("product__description", "product__search_text", "product__variances")
         .order_by("product_id", "number")
     )
     return [_offer(sku) for sku in rows]

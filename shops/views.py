@@ -1,5 +1,6 @@
 """Canonical routes of shops and products."""
 
+from collections.abc import Collection
 from typing import Any, ClassVar
 
 from django.http import HttpRequest, HttpResponse
@@ -277,6 +278,7 @@ class ShopProductViewSet(BaseViewSet):
 class ProductViewSet(BaseViewSet):
     """Products of all shops."""
 
+    also_answers: ClassVar[Collection[int]] = (400,)
     identity_by_action: ClassVar[dict[str, Identity]] = {
         "list": "none",
         "search": "none",
@@ -364,8 +366,10 @@ class ProductMediaViewSet(BaseViewSet):
 
     def get_bucket(self) -> str | None:
         """Files are counted apart."""
-        is_file = (self.request.content_type or "").startswith("multipart/")
-        return "upload" if is_file else super().get_bucket()
+        return "upload" if self._is_form() else super().get_bucket()
+
+    def _is_form(self) -> bool:
+        return (self.request.content_type or "").startswith("multipart/")
 
     @extend_schema(
         operation_id="product_media_add", tags=["products"], summary="Show something",
@@ -377,7 +381,7 @@ class ProductMediaViewSet(BaseViewSet):
     def create(self, request: Request, product_id: str) -> Response:
         """The product shows this too."""
         actor = actor_of(request)
-        if request.FILES:
+        if self._is_form():
             file = request.FILES.get("file")
             if file is None:
                 raise ValidationFailed.for_fields({"file": ["This field is required."]})

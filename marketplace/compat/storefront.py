@@ -1,4 +1,4 @@
-"""Storefront's REST routes (SF6, SF9) in its words; every rule is in shops."""
+"""Storefront's REST routes (SF6, SF7, SF9) in its words; every rule is in shops."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from marketplace.core.errors import AppError, ValidationFailed, error_body
+from marketplace.core.errors import AppError, error_body
 from marketplace.core.http import ApiView
 from marketplace.core.inputs import InputSerializer, read_id
 from marketplace.core.money import money_number
@@ -27,10 +27,12 @@ from marketplace.core.schema import register_error_schema
 from shops import selectors
 from shops.enums import ProductStatus
 from shops.errors import ProductNotFound
+from shops.search import ProductQuery
 from shops.serializers import (
     EXAMPLE_PRODUCT,
     ProductOutput,
     ProductQueryInput,
+    ProductSearchInput,
     SkuOutput,
     product_query,
 )
@@ -76,7 +78,7 @@ def storefront(error: AppError, place: Place) -> Wire:
         **error_body(error),
         "message": message,
     }
-    if isinstance(error, ValidationFailed):
+    if error.code == "validation_failed":
         faults = [
             (name, text)
             for name, texts in error.details.get("fields", {}).items()
@@ -95,7 +97,12 @@ def storefront(error: AppError, place: Place) -> Wire:
 
 
 register_dialect("sf", storefront)
-register_error_schema("sf", name="StorefrontError", properties=ERROR_PROPERTIES)
+register_error_schema(
+    "sf",
+    name="StorefrontError",
+    properties=ERROR_PROPERTIES,
+    errors={422: ("validation_failed", "The request is not valid.", "Wrong input.")},
+)
 
 
 class StorefrontView(ApiView):
@@ -246,13 +253,31 @@ class ProductListView(StorefrontView):
         responses={200: StorefrontProductOutput(many=True)},
     )  # fmt: skip
     def get(self, request: Request) -> Response:
-        """One page: three queries, however long it is."""
-        asked = product_query(self.read_query(ProductQueryInput))
-        wanted = Slice.of(request.query_params)
-        total = selectors.count_products(asked)
-        rows = selectors.list_products(asked)[wanted.offset : wanted.offset + wanted.limit]
-        items = [storefront_product(one) for one in selectors.describe_products(rows)]
-        return wanted.response(request, items, total=total)
+        """One page of what is asked for."""
+        return product_list(request, product_query(self.read_query(ProductQueryInput)))
+
+
+class ProductSearchView(StorefrontView):
+    """SF7 `GET /api/products/search`."""
+
+    @extend_schema(
+        operation_id="sf_products_search", tags=["Storefront"], summary="Find products by words",
+        description="Published products, best first. Without `q`: 422.",
+        parameters=[*PAGING, *FILTERS],
+        responses={200: StorefrontProductOutput(many=True)},
+    )  # fmt: skip
+    def get(self, request: Request) -> Response:
+        """One page of what the words find."""
+        return product_list(request, product_query(self.read_query(ProductSearchInput)))
+
+
+def product_list(request: Request, asked: ProductQuery) -> Response:
+    """One page as a bare array: three queries, however long it is."""
+    wanted = Slice.of(request.query_params)
+    total = selectors.count_products(asked)
+    rows = selectors.list_products(asked)[wanted.offset : wanted.offset + wanted.limit]
+    items = [storefront_product(one) for one in selectors.describe_products(rows)]
+    return wanted.response(request, items, total=total)
 
 
 class ProductView(StorefrontView):
@@ -273,5 +298,6 @@ class ProductView(StorefrontView):
 
 urlpatterns = [
     path("products", ProductListView.as_view()),
+    path("products/search", ProductSearchView.as_view()),
     path("products/<str:product_id>", ProductView.as_view()),
 ]

@@ -7,6 +7,9 @@ from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.plumbing import ResolvedComponent
 from drf_spectacular.utils import OpenApiParameter
 
+from marketplace.core.errors import AppError
+from marketplace.core.problems import wire_error
+
 WRITES = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
 EXAMPLE_ID = "019a5b6e-7c1d-7a3b-9f00-5b1c2d3e4f50"
@@ -57,6 +60,8 @@ _SCHEMAS: dict[str | None, tuple[str, str, dict[str, Any]]] = {
     ),
 }
 
+_OWN_ERRORS: dict[str | None, dict[int, tuple[str, str, str]]] = {}
+
 
 def register_error_schema(
     dialect: str,
@@ -64,9 +69,14 @@ def register_error_schema(
     name: str,
     properties: Mapping[str, Any],
     content_type: str = "application/json",
+    errors: Mapping[int, tuple[str, str, str]] | None = None,
 ) -> None:
-    """Describe the error body of a dialect: what it has beside code, message, details, id."""
+    """Describe the error body of a dialect: what it has beside code, message, details, id.
+
+    errors: like ERRORS, where a status means something else in this dialect.
+    """
     _SCHEMAS[dialect] = (name, content_type, dict(properties))
+    _OWN_ERRORS[dialect] = dict(errors or {})
 
 
 class ApiSchema(AutoSchema):
@@ -137,32 +147,28 @@ class ApiSchema(AutoSchema):
         )
         self.registry.register_on_missing(component)
         return {
-            "description": ERRORS[status][2],
+            "description": self._error(status)[2],
             "content": {content_type: {"schema": component.ref, "example": self._example(status)}},
         }
 
     def _example(self, status: int) -> dict[str, Any]:
-        code, message, _ = ERRORS[status]
-        body: dict[str, Any] = {
-            "code": code,
-            "message": message,
-            "details": {"fields": {"title": [message]}} if status == 400 else {},
-            "request_id": EXAMPLE_ID.replace("-", ""),
+        code, message, _ = self._error(status)
+        details: dict[str, dict[str, Any]] = {
+            "validation_failed": {"fields": {"title": [message]}},
+            "rate_limited": {"retry_after": 12},
         }
-        if status == 429:
-            body["details"] = {"retry_after": 12}
-        if getattr(self.view, "dialect", None) == "rm":
-            return {"success": False, "error": message, **body, "errors": {"detail": message}}
-        title = code.replace("_", " ").capitalize()
-        kind = f"urn:marketplace:error:{code}"
-        return {
-            "type": kind,
-            "title": title,
-            "status": status,
-            "detail": message,
-            "instance": self.path,
-            **body,
-        }
+        # Worded by the same functions that word the real ones.
+        kind: type[AppError] = type("Example", (AppError,), {"code": code, "status": status})
+        wire = wire_error(
+            kind(message, **details.get(code, {})),
+            path=self.path,
+            dialect=getattr(self.view, "dialect", None),
+        )
+        return {**wire.body, "request_id": EXAMPLE_ID.replace("-", "")}
+
+    def _error(self, status: int) -> tuple[str, str, str]:
+        own = _OWN_ERRORS.get(getattr(self.view, "dialect", None), {})
+        return own.get(status) or ERRORS[status]
 
 
 def fill_examples(result: dict[str, Any], **_: Any) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Storefront's product routes (SF6, SF9), as its clients know them."""
+"""Storefront's product routes (SF6, SF7, SF9), as its clients know them."""
 
 from decimal import Decimal
 from typing import Any
@@ -160,6 +160,14 @@ class TestList:
         assert body["details"][0]["field"] == f"body.{field}"
         assert body["detail"][0]["loc"] == ["body", field]
         assert set(body["detail"][0]) == {"loc", "msg", "type"}
+
+    def test_searches_best_first(self, guest: APIClient, shop: Shop) -> None:
+        make_product(shop, "Shade", description="For a desk lamp.")
+        make_product(shop, "Desk lamp")
+
+        assert names(guest.get(f"{PRODUCTS}/search?query=desk+LAMP")) == ["Desk lamp", "Shade"]
+        answer = guest.get(f"{PRODUCTS}/search")
+        assert (answer.status_code, answer.json()["detail"][0]["loc"]) == (422, ["body", "q"])
 
     def test_costs_three_queries_however_long(self, guest: APIClient, lamps: list[Product]) -> None:
         with assert_queries(3):

@@ -1,6 +1,7 @@
 """What a product shows: links that the server never follows, and files in public storage."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import IO, Any
 from urllib.parse import urlsplit
 
@@ -37,19 +38,27 @@ def checked_link(one: Mapping[str, Any], *, where: str = "") -> dict[str, str]:
 
     Raises ValidationFailed under `<where>url`, `<where>tag`.
     """
-    url = clean_text(str(one.get("url") or "").strip(), field=f"{where}url")
-    schemes = ["https"] if settings.PROFILE == "production" else ["https", "http"]
-    try:
-        URLValidator(schemes=schemes)(url)
-    except DjangoValidationError:
-        raise _wrong(f"{where}url", f"This must be a link of {' or '.join(schemes)}.") from None
-    if len(url) > URL_CHARACTERS:
-        raise _wrong(f"{where}url", f"This has at most {URL_CHARACTERS} characters.")
+    url = _checked_url(one.get("url"), where=f"{where}url")
     return {
         "media_type": str(one.get("media_type") or _kind_of(url)),
         "tag": _checked_tag(one.get("tag"), where=f"{where}tag"),
         "url": url,
     }
+
+
+def _checked_url(value: Any, *, where: str) -> str:
+    url = clean_text(str(value or "").strip(), field=where)
+    if len(url) > URL_CHARACTERS:
+        raise _wrong(where, f"This has at most {URL_CHARACTERS} characters.")
+    if storage.name_of(url) is not None:
+        # A file of ours, given back as we gave it out.
+        return url
+    schemes = ["https"] if settings.PROFILE == "production" else ["https", "http"]
+    try:
+        URLValidator(schemes=schemes)(url)
+    except DjangoValidationError:
+        raise _wrong(where, f"This must be a link of {' or '.join(schemes)}.") from None
+    return url
 
 
 def _kind_of(url: str) -> str:
@@ -81,7 +90,7 @@ def add_file(*, actor: User, key: str, file: IO[bytes], tag: str = "") -> Produc
     product = access.product_to_edit(actor=actor, key=key)
     checked = storage.checked_file(file)
     kept_tag = _checked_tag(tag, where="tag")
-    url = storage.save(checked, folder=f"products/{product.id}")
+    url = storage.save(checked, folder=folder_of(product))
     try:
         one = {"media_type": checked.media_type, "tag": kept_tag, "url": url}
         return _add(actor=actor, key=key, one=one)
@@ -113,11 +122,24 @@ def remove_media(*, actor: User, key: str, url: str) -> Product:
     kept = [one for one in product.media if one["url"] != url]
     if len(kept) == len(product.media):
         raise MediaNotFound
-    product.media = kept
+    before, product.media = product.media, kept
     product.save(update_fields=["media"])
     announce(product, "product.updated", actor=actor)
-    on_commit(lambda: storage.delete(url, folder=f"products/{product.id}"))
+    forget_files(product, before)
     return product
+
+
+def forget_files(product: Product, before: Sequence[Mapping[str, str]]) -> None:
+    """After the commit: files of ours that the product shows no more are gone."""
+    kept = {one["url"] for one in product.media}
+    gone = [one["url"] for one in before if one["url"] not in kept]
+    for url in gone:
+        on_commit(partial(storage.delete, url, folder=folder_of(product)))
+
+
+def folder_of(product: Product) -> str:
+    """Where the files of this product lie; it deletes in no other."""
+    return f"products/{product.id}"
 
 
 def _locked(*, actor: User, key: str) -> Product:

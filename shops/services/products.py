@@ -135,11 +135,16 @@ def _update(
     product = access.product_to_edit(actor=actor, key=key)
     if "price" in columns:
         check_price(columns["price"], currency=product.currency)
+    columns = {name: new for name, new in columns.items() if getattr(product, name) != new}
+    if not columns and stock_quantity is None:
+        return product
     wanted = columns.get("status")
-    check_open(product, status=wanted)
     # The update comes before the reading: from here on this product is ours until the commit.
     Product.objects.filter(id=product.id).update(**columns, updated_at=now())
+    before = product.media
     product.refresh_from_db()
+    check_open(product, status=wanted)
+    media.forget_files(product, before)
     product.index()
     product.save(update_fields=list(INDEXED))
     events = []

@@ -16,7 +16,7 @@ from marketplace.events.audit import record_audit
 from marketplace.events.record import open_topic, record
 from shops import access, selectors
 from shops.enums import ProductStatus, ShopRole
-from shops.errors import ShopNameTaken
+from shops.errors import ShopNameTaken, ShopNotFound
 from shops.models import (
     LABEL_CHARACTERS,
     NAME_CHARACTERS,
@@ -143,7 +143,9 @@ def close_shop(*, actor: User, key: str) -> Shop:
     shop = access.shop_to_serve(actor=actor, key=key, least=ShopRole.OWNER)
     shop.closed_at = now()
     shop.name_key = None
-    shop.save(update_fields=["closed_at", "name_key"])
+    open_still = Shop.objects.filter(id=shop.id, closed_at__isnull=True)
+    if not open_still.update(closed_at=shop.closed_at, name_key=None, updated_at=shop.closed_at):
+        raise ShopNotFound
     Product.objects.filter(shop=shop).exclude(status=ProductStatus.ARCHIVED).update(
         status=ProductStatus.ARCHIVED, updated_at=shop.closed_at
     )

@@ -236,6 +236,16 @@ class TestUpdateProduct:
             with pytest.raises(ProductNotFound):
                 update_product(actor=stranger, key=str(draft.id), changes={"name": "Mine"})
 
+    def test_tells_nothing_where_nothing_changes(self, shop: Shop, seller: User) -> None:
+        product = make_product(shop)
+        archive_product(actor=seller, key=str(product.id))
+
+        with assert_events():
+            archive_product(actor=seller, key=str(product.id))
+            update_product(
+                actor=seller, key=str(product.id), changes={"price": Decimal("49.9"), "brand": None}
+            )
+
     def test_archives_and_publishes_again(self, shop: Shop, seller: User) -> None:
         product = make_product(shop)
 

@@ -547,6 +547,39 @@ class TestMedia:
         for name in ("../secret.png", "..%2fsecret.png", "x.png", "products", "x.txt", "a/../b"):
             assert guest.get(f"/media/{name}").status_code == 404
 
+    def test_asks_for_the_file_of_a_form(self, client: APIClient, path: str) -> None:
+        answer = client.post(path, {"tag": "front"}, format="multipart")
+
+        assert (answer.status_code, list(answer.json()["details"]["fields"])) == (400, ["file"])
+
+    def test_counts_files_apart(self, client: APIClient, path: str, settings: Settings) -> None:
+        settings.LIMITS = {**settings.LIMITS, "upload": [(1, 3600)]}
+
+        assert [self.upload(client, path, PNG).status_code for _ in range(2)] == [201, 429]
+        assert send(client, "post", path, {"url": "https://e.com/a.jpg"}).status_code == 201
+
+    @pytest.mark.django_db(transaction=True)
+    def test_replaced_media_take_their_files_along(
+        self, client: APIClient, shop: Shop, tmp_path: Any
+    ) -> None:
+        product, other = make_product(shop), make_product(shop)
+        for one in (product, product, other):
+            self.upload(client, f"{PRODUCTS}/{one.id}/media", PNG)
+        mine = [one["url"] for one in Product.objects.get(id=product.id).media]
+        [foreign] = [one["url"] for one in Product.objects.get(id=other.id).media]
+
+        answer = send(
+            client,
+            "patch",
+            f"{PRODUCTS}/{product.id}",
+            {"media": [{"url": mine[1]}, {"url": foreign}]},
+        )
+        send(client, "patch", f"{PRODUCTS}/{product.id}", {"media": None})
+
+        assert [one["url"] for one in answer.json()["media"]] == [mine[1], foreign]
+        left = [one.name for one in tmp_path.rglob("*") if one.is_file()]
+        assert left == [foreign.rpartition("/")[2]], "a file of another product is not touched"
+
     def test_leaves_no_file_where_nothing_was_stored(
         self, client: APIClient, path: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Any
     ) -> None:
