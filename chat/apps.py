@@ -9,8 +9,8 @@ class ChatConfig(AppConfig):
     name = "chat"
 
     def ready(self) -> None:
-        """Declare the events of this app, and tell live connections of changed unread counts."""
-        from chat import events  # noqa: F401  # entering them in the catalog is the effect
+        """Declare events and subscribers, and tell live connections of changed unread counts."""
+        from chat import events, subscribers  # noqa: F401  # entering themselves is the effect
         from chat.unread import tell_unread
         from marketplace.realtime.runtime import on_changed_rooms
 

@@ -41,6 +41,9 @@ class CreateRoomInput(InputSerializer):
     member_ids = serializers.ListField(
         child=serializers.CharField(max_length=128), required=False, max_length=100
     )
+    shop_id = serializers.CharField(
+        required=False, allow_blank=True, allow_null=True, max_length=64
+    )
     title = serializers.CharField(required=False, allow_blank=True, allow_null=True, max_length=100)
     is_public = serializers.BooleanField(required=False)
     subject_type = serializers.CharField(

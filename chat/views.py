@@ -74,8 +74,9 @@ class RoomViewSet(BaseViewSet):
     @extend_schema(
         operation_id="rooms_create", tags=["chat"], summary="Open a room",
         description="`direct` takes one other person, one room per pair and subject; `assistant` "
-        "is one per person and subject; `group` starts with its owner. A direct or assistant room "
-        "that exists is answered with 200.",
+        "is one per person and subject; `shop` takes `shop_id`, is one per person and shop, with "
+        "the shop's people in it; `group` starts with its owner. A room that exists is answered "
+        "with 200.",
         request=CreateRoomInput, responses={201: RoomOutput, 200: RoomOutput},
     )  # fmt: skip
     def create(self, request: Request) -> Response:

@@ -1,5 +1,7 @@
 """Rooms come into being."""
 
+from uuid import UUID
+
 from accounts.models import User
 from chat.enums import RoomKind, RoomRole
 from chat.errors import UserNotFound
@@ -10,9 +12,12 @@ from marketplace.core.db import IntegrityError, atomic, run
 from marketplace.core.errors import ValidationFailed
 from marketplace.core.text import clean_text
 from marketplace.events.record import open_topic, record
+from shops.access import shop_to_read
+from shops.selectors import list_members as list_staff
 
 FIRST_MEMBERS = 10
 TITLE_CHARACTERS = 100
+SHOP_SUBJECT = "shop"
 
 
 def create_room(
@@ -24,11 +29,12 @@ def create_room(
     is_public: bool = False,
     subject_type: str = "",
     subject_id: str = "",
+    shop_id: str = "",
 ) -> tuple[Room, bool]:
-    """The room, and whether it is new: direct and assistant rooms exist once per pair or person.
+    """The room, and whether it is new: all but groups exist once per pair, person or shop.
 
-    member_ids: public ids; a direct room takes exactly one other person.
-    Raises UserNotFound, ValidationFailed.
+    member_ids: public ids; a direct room takes exactly one other person. shop_id: of a shop room,
+    an id or `shop_<number>`. Raises UserNotFound, ShopNotFound, ValidationFailed.
     """
     if kind == RoomKind.DIRECT:
         other = _the_other_person(actor=actor, member_ids=member_ids or [])
@@ -37,6 +43,8 @@ def create_room(
         )
     if kind == RoomKind.ASSISTANT:
         return open_assistant_room(actor=actor, subject_id=subject_id)
+    if kind == RoomKind.SHOP:
+        return open_shop_room(actor=actor, shop_id=shop_id)
     if kind == RoomKind.GROUP:
         if member_ids:
             raise ValidationFailed.for_fields(
@@ -84,6 +92,35 @@ def open_assistant_room(*, actor: User, subject_id: str = "") -> tuple[Room, boo
         owner=actor,
     )
     return _open_once(room, actor=actor, people=[(actor, RoomRole.OWNER)])
+
+
+def open_shop_room(*, actor: User, shop_id: str) -> tuple[Room, bool]:
+    """The one room of this person and the people of this shop; and whether it is new.
+
+    Who begins or ceases to work for the shop follows: `chat/subscribers.py`.
+    Raises ShopNotFound; ValidationFailed under `shop_id` for the shop's own people.
+    """
+    if not shop_id:
+        raise ValidationFailed.for_fields({"shop_id": ["Name the shop."]})
+    shop = shop_to_read(shop_id)
+    staff = [member.user for member in list_staff(shop=shop)]
+    if actor in staff:
+        raise ValidationFailed.for_fields({"shop_id": ["This is your own shop."]})
+    room = Room(
+        kind=RoomKind.SHOP,
+        title=shop.name,
+        natural_key=f"{shop_key(shop.id)}{actor.id}",
+        subject_type=SHOP_SUBJECT,
+        subject_id=str(shop.id),
+        owner=actor,
+    )
+    people = [(actor, RoomRole.OWNER), *((user, RoomRole.MEMBER) for user in staff)]
+    return _open_once(room, actor=actor, people=people)
+
+
+def shop_key(shop_id: UUID | str) -> str:
+    """How the natural keys of all rooms of this shop begin."""
+    return f"shop:{shop_id}:"
 
 
 def create_group(

@@ -1,0 +1,31 @@
+"""What happens elsewhere and concerns rooms."""
+
+from accounts.models import User
+from chat.enums import RoomKind
+from chat.models import Room
+from chat.services.members import add_member, remove_member
+from chat.services.rooms import shop_key
+from marketplace.core.inputs import read_id
+from marketplace.events.models import Event
+from marketplace.events.subscribe import subscribes
+from shops.selectors import find_member
+
+
+@subscribes(
+    subscriber="shop_rooms", names=("shop.member_added", "shop.member_removed"), from_now=True
+)
+def keep_staff_in_rooms(events: list[Event]) -> None:
+    """Who works for a shop is in its rooms, who does no more is not; as it stands now."""
+    for shop_id, user_id in {(one.payload["shop_id"], one.payload["user_id"]) for one in events}:
+        key = read_id(shop_id)
+        user = User.objects.filter(public_id=user_id).first()
+        if key is None or user is None:
+            continue
+        works_there = find_member(shop_id=key, user=user) is not None
+        rooms = Room.objects.filter(kind=RoomKind.SHOP, natural_key__startswith=shop_key(key))
+        # In the room that he opened himself he stays, whatever he becomes.
+        for room in rooms.exclude(owner=user).order_by("id"):
+            if works_there:
+                add_member(room=room, user=user)
+            else:
+                remove_member(room=room, user=user)
