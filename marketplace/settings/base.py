@@ -477,6 +477,9 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
         "RoomKind": "chat.enums.RoomKind",
         "RoomRole": "chat.enums.RoomRole",
         "MessageKind": "chat.enums.MessageKind",
+        "ShopRole": "shops.enums.ShopRole",
+        "GivenShopRole": ["manager", "staff"],
+        "ProductStatus": "shops.enums.ProductStatus",
     },
 }
 
