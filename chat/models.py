@@ -112,6 +112,7 @@ class Message(BaseModel):
 
     class Meta:
         constraints = [
+            models.UniqueConstraint(fields=["room", "number"], name="message_room_number"),
             models.UniqueConstraint(fields=["room", "seq"], name="message_room_seq"),
             # A resend, on whatever protocol and however late, is the same message.
             models.UniqueConstraint(

@@ -46,6 +46,8 @@ def describe_rooms(rooms: Iterable[Room], *, user: User) -> list[dict[str, Any]]
     """Room as this user sees it, for a whole page, in four queries however long the page is."""
     page = list(rooms)
     keys = [room.id for room in page]
+    # Before what they point to, so that who joins from such a seq misses nothing of it.
+    heads = latest_seqs(room.topic for room in page)
     firsts = [UUID(key) for room in page for key in room.first_members]
     mine = {m.room_id: m for m in Member.objects.filter(room_id__in=keys, user=user)}
     members: dict[UUID, list[Member]] = {key: [] for key in keys}
@@ -54,7 +56,6 @@ def describe_rooms(rooms: Iterable[Room], *, user: User) -> list[dict[str, Any]]
     ):
         members[member.room_id].append(member)
     newest = {message["room_id"]: message for message in last_messages(keys)}
-    heads = latest_seqs(room.topic for room in page)
     return [
         room_payload(
             room,
@@ -91,7 +92,11 @@ def latest_seqs(topics: Iterable[str]) -> dict[str, int]:
 def message_page(
     *, room: Room, limit: int, before_seq: int | None = None, after_seq: int | None = None
 ) -> dict[str, Any]:
-    """`{items, has_more, latest_seq}`; ascending inside a page, without a bound the newest page."""
+    """`{items, has_more, latest_seq}`; ascending inside a page, without a bound the newest page.
+
+    The seq is read first: who joins from it hears again what came in between, and misses nothing.
+    """
+    latest_seq = latest_seqs([room.topic]).get(room.topic, 0)
     messages = Message.objects.filter(room=room).select_related("sender")
     if after_seq is not None:
         found = list(messages.filter(seq__gt=after_seq).order_by("seq")[: limit + 1])
@@ -104,7 +109,7 @@ def message_page(
     return {
         "items": [message_payload(message, sender=message.sender) for message in page],
         "has_more": len(found) > limit,
-        "latest_seq": latest_seqs([room.topic]).get(room.topic, 0),
+        "latest_seq": latest_seq,
     }
 
 

@@ -1,11 +1,18 @@
 """Lists ask the database a constant number of times, however long they are."""
 
+from collections.abc import Iterable
+from typing import Any
+
 import pytest
 
 from accounts.models import User
+from chat import selectors
 from chat.models import Message, Room
 from chat.selectors import describe_rooms, list_members, list_rooms, message_page
 from chat.tests.factories import make_group, make_people, say, say_many
+from marketplace.events import replay as replay_module
+from marketplace.realtime import joining
+from marketplace.realtime.topic import parse_topic
 from marketplace.tests.cast import assert_queries, signed_in
 
 SIZES = [2, 20]
@@ -134,3 +141,49 @@ class TestMessagePage:
 
         assert (shown["content"], shown["data"]) == ("", None)
         assert shown["deleted_at"] == "2026-01-01T00:00:00.000Z"
+
+
+@pytest.mark.django_db
+class TestWhatHappensWhileItIsRead:
+    """A client joins from the seq that it is told: nothing may lie between it and what it got."""
+
+    @pytest.fixture
+    def room(self, buyer: User) -> Room:
+        return make_group(buyer)
+
+    def test_a_page_never_names_a_seq_beyond_its_items(
+        self, room: Room, buyer: User, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        say(room, buyer, "one")
+        latest_seqs = selectors.latest_seqs
+
+        def then_somebody_speaks(topics: Iterable[str]) -> dict[str, int]:
+            found = latest_seqs(list(topics))
+            say(room, buyer, "two")
+            return found
+
+        monkeypatch.setattr(selectors, "latest_seqs", then_somebody_speaks)
+
+        page = message_page(room=room, limit=10)
+
+        assert [message["content"] for message in page["items"]] == ["one", "two"]
+        assert page["latest_seq"] == page["items"][0]["seq"]
+
+    def test_a_join_goes_on_live_from_before_its_state_was_read(
+        self, room: Room, buyer: User, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        first = say(room, buyer, "one").payload
+        replay = replay_module.replay
+
+        def after_somebody_spoke(*arguments: Any, **named: Any) -> Any:
+            say(room, buyer, "two")
+            return replay(*arguments, **named)
+
+        monkeypatch.setattr(joining, "replay", after_somebody_spoke)
+        ref = parse_topic(f"room:{room.id}", dialect="plain", own=buyer.public_id)
+        assert ref is not None
+
+        answer = joining.join_in_thread(buyer, ref, "plain", None, None)
+
+        assert answer.state["room"]["last_message"]["content"] == "one"
+        assert (answer.latest_seq, answer.last_sent) == (first["seq"], first["seq"])

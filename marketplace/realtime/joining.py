@@ -1,11 +1,11 @@
 """What a join or a sync reads from the database: rights, the topic's state, what was missed."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from accounts.models import User
 from marketplace.events.live import LiveEvent
-from marketplace.events.replay import Replay, replay
+from marketplace.events.replay import Replay, find_head, replay
 from marketplace.realtime.hub import stamp
 from marketplace.realtime.topic import Joined, TopicRef, event_rows
 
@@ -42,16 +42,32 @@ def join_in_thread(
 ) -> Answer:
     """Authorise, read the state and what was missed. Raises the consumer's refusal."""
     with_history = dialect == "phoenix" and since is None
-    joined = ref.consumer.join(user, ref, with_history=with_history)
-    return _answer(ref, dialect, joined, replay(ref.topic, since=since, epoch=epoch))
+    return _read(user, ref, dialect, since, epoch, with_history=with_history)
 
 
 def sync_in_thread(
     user: User | None, ref: TopicRef, dialect: str, since: int | None, epoch: str | None
 ) -> Answer:
     """The same without history; the right is asked again."""
-    joined = ref.consumer.join(user, ref, with_history=False)
-    return _answer(ref, dialect, joined, replay(ref.topic, since=since, epoch=epoch))
+    return _read(user, ref, dialect, since, epoch, with_history=False)
+
+
+def _read(
+    user: User | None,
+    ref: TopicRef,
+    dialect: str,
+    since: int | None,
+    epoch: str | None,
+    *,
+    with_history: bool,
+) -> Answer:
+    before = find_head(ref.topic)
+    joined = ref.consumer.join(user, ref, with_history=with_history)
+    replayed = replay(ref.topic, since=since, epoch=epoch)
+    if before is not None and (since is None or replayed.reset is not None):
+        # What happened while the state was read may not be in it: it comes live, from here on.
+        replayed = replace(replayed, latest_seq=min(before.last_seq, replayed.latest_seq))
+    return _answer(ref, dialect, joined, replayed)
 
 
 def _answer(ref: TopicRef, dialect: str, joined: Joined, replayed: Replay) -> Answer:
