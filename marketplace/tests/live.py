@@ -312,6 +312,9 @@ class Site:
             return
         for server in self.servers:
             sys.stdout.write(f"--- {server.log}\n{server.tail()}\n")
+        jobs = self.folder / "jobs.log"
+        if jobs.exists():
+            sys.stdout.write(f"--- {jobs}\n{jobs.read_text(errors='replace')[-4000:]}\n")
 
     def check_logs(self) -> None:
         """No traceback, no token, no code in any log of this site."""
