@@ -155,6 +155,7 @@ class TestStream:
                 heard.append((name, data))
 
         reading = asyncio.ensure_future(read())
+        await settle(lambda: any(name == "ready" for name, _ in heard))
         for number in range(12):
             await in_thread(say, room, buyer, str(number))
             await asyncio.sleep(0.05)
