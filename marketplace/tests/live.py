@@ -180,7 +180,7 @@ class Site:
             "DATABASE_URL": self.database_url,
             "DATA_DIR": str(folder / "data"),
             "RUN_DIR": str(folder / "run"),
-            "SMS_SINK": str(folder / "sms.jsonl"),
+            "SMS_SINK": str(sink_for(folder, self.database_url)),
             "JWT_SECRET": SECRET,
             "DRAIN_SPREAD": "0.2",
             "LOG_LEVEL": "info",
@@ -358,10 +358,21 @@ def database_for(folder: Path) -> str:
     return f"sqlite:///{file}"
 
 
+def sink_for(folder: Path, database_url: str) -> Path:
+    """Where codes are sent: sites that share a database share its jobs, so any may send them."""
+    return (folder if database_url.startswith("sqlite") else _shared_folder()) / "sms.jsonl"
+
+
 @cache
-def _template() -> Path:
+def _shared_folder() -> Path:
     folder = Path(tempfile.mkdtemp(prefix="marketplace-live-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
+
+
+@cache
+def _template() -> Path:
+    folder = _shared_folder()
     file = folder / "template.sqlite3"
     _migrate(f"sqlite:///{file}", folder)
     return file
@@ -378,9 +389,7 @@ def _served_database(given: str) -> str:
     else:
         _administer(given, f'DROP DATABASE IF EXISTS "{name}"', f'CREATE DATABASE "{name}"')
         atexit.register(_administer, given, f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
-    folder = Path(tempfile.mkdtemp(prefix="marketplace-live-"))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    _migrate(url, folder)
+    _migrate(url, _shared_folder())
     return url
 
 
