@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any, ParamSpec, TypeVar, cast
 
-from django.db import DatabaseError, IntegrityError, InterfaceError, OperationalError, connection
+from django.db import IntegrityError, InterfaceError, OperationalError, connection
 from django.db import transaction as django_transaction
 
 from marketplace.core.errors import Unavailable
@@ -26,6 +26,12 @@ RETRY_LIMIT_S = 5.0
 ONLY_WHEN_ASKED = 2**31
 # Serialization failure, deadlock, and a lock that was waited for too long.
 RETRYABLE_SQLSTATES = frozenset({"40001", "40P01", "55P03"})
+# MongoDB's WriteConflict, and those same three from a MongoDB-wire server that stands on
+# PostgreSQL: it packs the five characters of a sqlstate into a number, six bits each.
+RETRYABLE_CODES = frozenset({112}) | {
+    sum((ord(character) - ord("0")) << 6 * place for place, character in enumerate(state))
+    for state in RETRYABLE_SQLSTATES
+}
 
 _state = threading.local()
 _mongo_transactions: dict[str, bool] = {}
@@ -106,7 +112,11 @@ def _mongo_transaction(*, outermost: bool) -> Iterator[None]:
 
 @contextmanager
 def _collected_on_commit(*, outermost: bool) -> Iterator[None]:
-    """Without transactions the effects stand at once; what waits for the commit runs at the end."""
+    """Without transactions the effects stand at once; what waits for the commit runs at the end.
+
+    Raises Unavailable for a race lost within: what came before it stands, so `run()` must not
+    repeat the block; its caller may, by its key.
+    """
     if not outermost:
         yield
         return
@@ -114,6 +124,10 @@ def _collected_on_commit(*, outermost: bool) -> Iterator[None]:
     try:
         yield
         callbacks, _state.callbacks = _state.callbacks, None
+    except Exception as error:
+        if is_lost_race(error):
+            raise Unavailable from error
+        raise
     finally:
         _state.callbacks = None
     for callback in callbacks:
@@ -134,8 +148,8 @@ def on_commit(callback: Callable[[], Any]) -> None:
 def run(function: Callable[[], T], *, limit_s: float = RETRY_LIMIT_S) -> T:
     """Call `function`; repeat it whole while its transaction loses a race, for `limit_s` seconds.
 
-    Lost races: a busy SQLite, PostgreSQL 40001, 40P01 and 55P03, MongoDB's transient errors.
-    Inside a transaction it calls once: only the outermost block can be repeated.
+    Lost races: a busy SQLite, PostgreSQL 40001, 40P01 and 55P03, MongoDB's transient errors and
+    write conflicts. Inside a transaction it calls once: only the outermost block can be repeated.
     Raises Unavailable when the time is up, or when the database does not answer.
     """
     if in_transaction():
@@ -145,7 +159,9 @@ def run(function: Callable[[], T], *, limit_s: float = RETRY_LIMIT_S) -> T:
     while True:
         try:
             return function()
-        except (DatabaseError, InterfaceError) as error:
+        except Unavailable:
+            raise
+        except Exception as error:  # MongoDB's own errors reach us unwrapped, too
             if not is_lost_race(error):
                 raise
             if time.monotonic() + delay > deadline:
@@ -214,10 +230,19 @@ def is_lost_race(error: BaseException) -> bool:
         if isinstance(seen, sqlite3.OperationalError) and _is_busy(seen):
             return True
         has_label = getattr(seen, "has_error_label", None)
-        if has_label is not None and has_label("TransientTransactionError"):
+        if has_label is not None and (
+            has_label("TransientTransactionError") or _mongo_codes(seen) & RETRYABLE_CODES
+        ):
             return True
         seen = seen.__cause__
     return False
+
+
+def _mongo_codes(error: BaseException) -> set[int]:
+    """The code of the command's error, and of each of its writes that failed."""
+    details = getattr(error, "details", None) or {}
+    failed = [details, *details.get("writeErrors", ())]
+    return {one["code"] for one in failed if "code" in one}
 
 
 def _is_busy(error: sqlite3.OperationalError) -> bool:

@@ -8,6 +8,7 @@ e-mail, is a job that the effect enqueues.
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 import structlog
@@ -97,7 +98,7 @@ def _introduce() -> dict[str, datetime]:
         _flag_every_topic()
     for one in newcomers:
         try:
-            Position.objects.create(subscriber=one.subscriber, topic=NO_TOPIC)
+            run(partial(Position.objects.create, subscriber=one.subscriber, topic=NO_TOPIC))
         except IntegrityError:
             continue  # another runner was quicker
         logger.info("subscriber_introduced", subscriber=one.subscriber, from_now=one.from_now)
