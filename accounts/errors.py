@@ -93,3 +93,17 @@ class UserNotFound(NotFound):
 
     code = "user_not_found"
     default_message = "There is no such user."
+
+
+class AddressNotFound(NotFound):
+    """404: no such address, or another user's."""
+
+    code = "address_not_found"
+    default_message = "There is no such address."
+
+
+class TooManyAddresses(Conflict):
+    """409: the address book is full."""
+
+    code = "too_many_addresses"
+    default_message = "There is no room for another address. Delete one first."

@@ -42,6 +42,8 @@ class User(BaseModel, AbstractBaseUser, PermissionsMixin):
     is_staff = models.BooleanField(default=False)
     email_verified_at = models.DateTimeField(null=True, blank=True)
     phone_verified_at = models.DateTimeField(null=True, blank=True)
+    # One column of the user, not a flag of each address: so there are never two defaults.
+    default_address_id = models.UUIDField(null=True, blank=True)
 
     USERNAME_FIELD = "email"
     REQUIRED_FIELDS: ClassVar[list[str]] = []
@@ -73,6 +75,31 @@ class User(BaseModel, AbstractBaseUser, PermissionsMixin):
     def is_verified(self) -> bool:
         """Whether he has proven his e-mail address or his phone number."""
         return self.email_verified_at is not None or self.phone_verified_at is not None
+
+
+class Address(BaseModel):
+    """A place that a user has things sent to."""
+
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="addresses")
+    label = models.CharField(max_length=50, blank=True, default="")
+    name = models.CharField(max_length=150, blank=True, default="")
+    line1 = models.CharField(max_length=200)
+    line2 = models.CharField(max_length=200, blank=True, default="")
+    city = models.CharField(max_length=100)
+    state = models.CharField(max_length=100, blank=True, default="")
+    postal_code = models.CharField(max_length=20)
+    country = models.CharField(max_length=100)
+    # ISO 3166-1 alpha-2 of `country`, where that could be told: taxes and shipping go by it.
+    country_code = models.CharField(max_length=2, blank=True, default="")
+    phone_number = models.CharField(max_length=16, blank=True, default="")
+    latitude = models.FloatField(null=True, blank=True)
+    longitude = models.FloatField(null=True, blank=True)
+
+    class Meta:
+        verbose_name_plural = "addresses"
+
+    def __str__(self) -> str:
+        return ", ".join(part for part in (self.line1, self.city, self.country) if part)
 
 
 class AuthSession(BaseModel):

@@ -1,9 +1,12 @@
 """Reads about people."""
 
 from collections.abc import Collection
+from uuid import UUID
+
+from django.db.models import QuerySet
 
 from accounts.errors import UserNotFound
-from accounts.models import User
+from accounts.models import Address, User
 
 
 def get_user(public_id: str) -> User:
@@ -28,3 +31,24 @@ def find_by_phone(phone_number: str) -> User | None:
 def is_username_taken(username: str) -> bool:
     """Whether somebody has this username, compared without case."""
     return User.objects.filter(username_key=username.lower()).exists()
+
+
+def addresses_of(user: User) -> QuerySet[Address]:
+    """A user's address book, unordered."""
+    return Address.objects.filter(user=user)
+
+
+def find_address(*, user: User, key: str | UUID) -> Address | None:
+    """The user's address with this id, None where it is no id or not his."""
+    try:
+        wanted = key if isinstance(key, UUID) else UUID(key)
+    except ValueError:
+        return None
+    return addresses_of(user).filter(id=wanted).order_by("id").first()
+
+
+def default_address(*, user: User) -> Address | None:
+    """Where the user has things sent to if he does not say, None without any address."""
+    chosen = User.objects.filter(pk=user.pk).values_list("default_address_id", flat=True)
+    key = chosen.order_by("pk").first()
+    return find_address(user=user, key=key) if key else None

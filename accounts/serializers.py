@@ -1,6 +1,7 @@
 """What comes in and goes out about people, for REST and sockets."""
 
 from typing import Any, ClassVar
+from uuid import UUID
 
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import (
@@ -11,11 +12,12 @@ from drf_spectacular.utils import (
 from rest_framework import serializers
 
 from accounts import formats
-from accounts.models import User
+from accounts.models import Address, User
 from accounts.services.registration import ROLE_WORDS
 from accounts.services.sessions import TokenPair
 from marketplace.core.clock import wire_time, wire_time_or_none
 from marketplace.core.inputs import AnyCaseChoiceField, InputSerializer
+from marketplace.core.serializers import page_output
 
 CODE_DIGITS = 6
 
@@ -152,6 +154,52 @@ class ProfileInput(InputSerializer):
     )
 
 
+ADDRESS_EXAMPLE = {
+    "label": "Home",
+    "name": "Asha Rao",
+    "line1": "1 Market Street",
+    "line2": None,
+    "city": "New York",
+    "state": "NY",
+    "postal_code": "10001",
+    "country": "United States",
+    "country_code": "US",
+    "phone_number": "+15550100001",
+    "latitude": 40.7506,
+    "longitude": -73.9972,
+    "is_default": True,
+}
+
+
+@extend_schema_serializer(examples=[OpenApiExample("Home", ADDRESS_EXAMPLE)])
+class AddressInput(InputSerializer):
+    """An address; `country_code` follows from a country that is known by its name or letters."""
+
+    aliases = {
+        "line1": ("street",),
+        "postal_code": ("zip_code", "zip"),
+        "phone_number": ("phone",),
+    }
+
+    label = serializers.CharField(  # type: ignore[assignment]  # the name of a field of ours
+        required=False, allow_null=True, allow_blank=True, max_length=50
+    )
+    name = serializers.CharField(required=False, allow_null=True, allow_blank=True, max_length=150)
+    line1 = serializers.CharField(max_length=200)
+    line2 = serializers.CharField(required=False, allow_null=True, allow_blank=True, max_length=200)
+    city = serializers.CharField(max_length=100)
+    state = serializers.CharField(required=False, allow_null=True, allow_blank=True, max_length=100)
+    postal_code = serializers.CharField(max_length=20)
+    country = serializers.CharField(max_length=100)
+    country_code = serializers.CharField(required=False, allow_null=True, max_length=2)
+    phone_number = PhoneNumberField(required=False, allow_null=True)
+    latitude = serializers.FloatField(required=False, allow_null=True, min_value=-90, max_value=90)
+    longitude = serializers.FloatField(
+        required=False, allow_null=True, min_value=-180, max_value=180
+    )
+    is_default = serializers.BooleanField(required=False)
+
+
 PUBLIC_USER_EXAMPLE = {
     "id": "019ab0c4-7d10-7cc1-8f6e-0a8d6d3e1b52",
     "username": "asha",
@@ -193,6 +241,32 @@ class UserOutput(PublicUserOutput):
     is_verified = serializers.BooleanField()
     created_at = serializers.DateTimeField()
     updated_at = serializers.DateTimeField()
+
+
+class AddressOutput(serializers.Serializer[Address]):
+    """An address of the caller."""
+
+    id = serializers.UUIDField()
+    label = serializers.CharField(  # type: ignore[assignment]  # the name of a field of ours
+        allow_null=True
+    )
+    name = serializers.CharField(allow_null=True)
+    line1 = serializers.CharField()
+    line2 = serializers.CharField(allow_null=True)
+    city = serializers.CharField()
+    state = serializers.CharField(allow_null=True)
+    postal_code = serializers.CharField()
+    country = serializers.CharField()
+    country_code = serializers.CharField(allow_null=True)
+    phone_number = serializers.CharField(allow_null=True)
+    latitude = serializers.FloatField(allow_null=True)
+    longitude = serializers.FloatField(allow_null=True)
+    is_default = serializers.BooleanField()
+    created_at = serializers.DateTimeField()
+    updated_at = serializers.DateTimeField()
+
+
+AddressPageOutput = page_output(AddressOutput, "A page of addresses.")
 
 
 @extend_schema_serializer(
@@ -255,6 +329,21 @@ def user_to_wire(user: User) -> dict[str, Any]:
         "is_verified": user.is_verified,
         "created_at": wire_time(user.created_at),
         "updated_at": wire_time(user.updated_at),
+    }
+
+
+def address_to_wire(address: Address, *, default_id: UUID | None) -> dict[str, Any]:
+    """Address of the contract. default_id: that of its user's default address."""
+    optional = ("label", "name", "line2", "state", "country_code", "phone_number")
+    return {
+        "id": str(address.id),
+        **{name: getattr(address, name) for name in ("line1", "city", "postal_code", "country")},
+        **{name: getattr(address, name) or None for name in optional},
+        "latitude": address.latitude,
+        "longitude": address.longitude,
+        "is_default": address.id == default_id,
+        "created_at": wire_time(address.created_at),
+        "updated_at": wire_time(address.updated_at),
     }
 
 

@@ -7,10 +7,13 @@ from drf_spectacular.utils import PolymorphicProxySerializer, extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from accounts import access, serializers
+from accounts import access, selectors, serializers
 from accounts.enums import Issuer
-from accounts.models import User
+from accounts.models import Address, User
 from accounts.serializers import (
+    AddressInput,
+    AddressOutput,
+    AddressPageOutput,
     CodeInput,
     DoneOutput,
     PhoneInput,
@@ -22,13 +25,15 @@ from accounts.serializers import (
     UserAloneOutput,
     UserOutput,
 )
-from accounts.services import otp, profiles, registration, sessions
+from accounts.services import addresses, otp, profiles, registration, sessions
 from accounts.services.registration import Applicant
 from accounts.services.tokens import Claims
 from marketplace.core import limits
 from marketplace.core.errors import Unauthorized
-from marketplace.core.http import ApiView
+from marketplace.core.http import ApiView, BaseViewSet
+from marketplace.core.pagination import cursor_page
 from marketplace.core.rendering import plain_request
+from marketplace.core.schema import PAGE
 
 
 def client_of(request: Request) -> dict[str, str]:
@@ -235,3 +240,60 @@ class UserView(ApiView):
         """The user with this id."""
         user = access.user_to_read(actor=signed_in(request), public_id=user_id)
         return Response(serializers.public_user_to_wire(user))
+
+
+class AddressViewSet(BaseViewSet):
+    """The address book of the caller."""
+
+    @extend_schema(
+        operation_id="addresses_list", tags=["users"], summary="My addresses, newest first",
+        parameters=PAGE, responses={200: AddressPageOutput},
+    )  # fmt: skip
+    def list(self, request: Request) -> Response:
+        """A page of the caller's addresses."""
+        actor = signed_in(request)
+        return Response(
+            cursor_page(
+                selectors.addresses_of(actor),
+                request=request,
+                order=("-id",),
+                to_wire=lambda address: _address_to_wire(actor, address),
+            )
+        )
+
+    @extend_schema(
+        operation_id="addresses_create", tags=["users"], summary="Add an address",
+        description="The first one is the default, and so is a later one with `is_default`.",
+        request=AddressInput, responses={201: AddressOutput},
+    )  # fmt: skip
+    def create(self, request: Request) -> Response:
+        """Keep another address."""
+        actor = signed_in(request)
+        address = addresses.add_address(actor=actor, fields=self.read(AddressInput))
+        return Response(_address_to_wire(actor, address), status=201)
+
+    @extend_schema(
+        operation_id="addresses_update", tags=["users"], summary="Change an address",
+        description="A missing key stays, null clears.",
+        request=AddressInput, responses={200: AddressOutput},
+    )  # fmt: skip
+    def partial_update(self, request: Request, address_id: str) -> Response:
+        """Change what is named."""
+        actor = signed_in(request)
+        changes = self.read(AddressInput, partial=True)
+        address = addresses.change_address(actor=actor, key=address_id, changes=changes)
+        return Response(_address_to_wire(actor, address))
+
+    @extend_schema(
+        operation_id="addresses_delete", tags=["users"], summary="Delete an address",
+        description="After the default the newest of the others is the default.",
+        responses={204: None},
+    )  # fmt: skip
+    def destroy(self, request: Request, address_id: str) -> Response:
+        """Forget it."""
+        addresses.remove_address(actor=signed_in(request), key=address_id)
+        return Response(status=204)
+
+
+def _address_to_wire(actor: User, address: Address) -> dict[str, Any]:
+    return serializers.address_to_wire(address, default_id=actor.default_address_id)

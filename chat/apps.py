@@ -12,6 +12,6 @@ class ChatConfig(AppConfig):
         """Declare events and subscribers, and tell live connections of changed unread counts."""
         from chat import events, subscribers  # noqa: F401  # entering themselves is the effect
         from chat.unread import tell_unread
-        from marketplace.realtime.runtime import on_changed_rooms
+        from marketplace.realtime.checks import on_changed_rooms
 
         on_changed_rooms(tell_unread)

@@ -9,6 +9,7 @@ from rest_framework import serializers
 from accounts.serializers import PublicUserOutput
 from marketplace.core.inputs import AnyCaseChoiceField, InputSerializer
 from marketplace.core.money import DECIMAL_PLACES, MAX_DIGITS
+from marketplace.core.serializers import page_output
 from shops.enums import MediaType, ProductSort, ProductStatus, ShopRole, StockStatus
 from shops.models import LABEL_CHARACTERS, PRODUCT_NAME_CHARACTERS
 from shops.search import ProductQuery
@@ -350,12 +351,7 @@ class ShopOutput(serializers.Serializer[Any]):
     updated_at = serializers.DateTimeField()
 
 
-@extend_schema_serializer(many=False)
-class ShopPageOutput(serializers.Serializer[Any]):
-    """A page of shops."""
-
-    items = ShopOutput(many=True)
-    next_cursor = serializers.CharField(allow_null=True)
+ShopPageOutput = page_output(ShopOutput, "A page of shops.")
 
 
 class ShopMemberOutput(serializers.Serializer[Any]):
@@ -367,12 +363,7 @@ class ShopMemberOutput(serializers.Serializer[Any]):
     joined_at = serializers.DateTimeField()
 
 
-@extend_schema_serializer(many=False)
-class ShopMemberPageOutput(serializers.Serializer[Any]):
-    """A page of people."""
-
-    items = ShopMemberOutput(many=True)
-    next_cursor = serializers.CharField(allow_null=True)
+ShopMemberPageOutput = page_output(ShopMemberOutput, "A page of people.")
 
 
 class MediaOutput(serializers.Serializer[Any]):
@@ -404,12 +395,9 @@ class SkuOutput(serializers.Serializer[Any]):
     updated_at = serializers.DateTimeField()
 
 
-@extend_schema_serializer(many=False)
-class SkuListOutput(serializers.Serializer[Any]):
-    """All skus of a product; the list is short and has one page."""
-
-    items = SkuOutput(many=True)
-    next_cursor = serializers.CharField(allow_null=True)
+SkuListOutput = page_output(
+    SkuOutput, "All skus of a product; the list is short and has one page.", name="SkuListOutput"
+)
 
 
 @extend_schema_serializer(examples=[OpenApiExample("A lamp", EXAMPLE_PRODUCT)])
@@ -435,12 +423,7 @@ class ProductOutput(serializers.Serializer[Any]):
     updated_at = serializers.DateTimeField()
 
 
-@extend_schema_serializer(many=False)
-class ProductPageOutput(serializers.Serializer[Any]):
-    """A page of products."""
-
-    items = ProductOutput(many=True)
-    next_cursor = serializers.CharField(allow_null=True)
+ProductPageOutput = page_output(ProductOutput, "A page of products.")
 
 
 class SkuStockOutput(serializers.Serializer[Any]):

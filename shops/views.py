@@ -16,6 +16,7 @@ from marketplace.core.http import BaseViewSet, Identity
 from marketplace.core.pagination import cursor_page
 from marketplace.core.problems import error_response
 from marketplace.core.rendering import MAX_BODY_BYTES, JsonParser
+from marketplace.core.schema import PAGE
 from shops import access, selectors, storage
 from shops.enums import ProductSort, ProductStatus
 from shops.payloads import member_payload, shop_payload, sku_payload
@@ -52,10 +53,6 @@ from shops.serializers import (
 )
 from shops.services import media, members, products, shops, skus
 
-PAGE = [
-    OpenApiParameter("limit", OpenApiTypes.INT, description="1-100, default 20"),
-    OpenApiParameter("cursor", OpenApiTypes.STR, description="`next_cursor` of the page before"),
-]
 WORDS = OpenApiParameter("q", OpenApiTypes.STR, description="Words; every one must occur")
 FILTERS = [
     OpenApiParameter("category", OpenApiTypes.STR, description="Whole, without case"),

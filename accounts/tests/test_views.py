@@ -7,9 +7,9 @@ from django.test import Client
 from rest_framework.serializers import Serializer
 from rest_framework.test import APIClient
 
-from accounts import serializers
+from accounts import selectors, serializers
 from accounts.enums import Issuer
-from accounts.models import OtpChallenge, User
+from accounts.models import Address, OtpChallenge, User
 from accounts.services import otp, sessions, tokens
 from accounts.tests.test_tokens import FORGERIES, KEY, OLD_KEY
 from marketplace.core.clock import wire_time
@@ -301,6 +301,7 @@ class TestSchema:
             (serializers.user_to_wire(buyer), serializers.UserOutput()),
             (serializers.public_user_to_wire(buyer), serializers.PublicUserOutput()),
             (serializers.token_pair_to_wire(pair), serializers.TokenPairOutput()),
+            (serializers.address_to_wire(Address(), default_id=None), serializers.AddressOutput()),
         ]
         for wire, output in documented:
             assert sorted(wire) == sorted(output.fields)
@@ -315,3 +316,131 @@ class TestMalformed:
         response = client.post(path, body, content_type="application/json")
 
         assert (response.status_code, response.json()["code"]) == (400, "malformed_request")
+
+
+HOME = {
+    "street": "1 Market Street",
+    "city": "New York",
+    "state": "NY",
+    "zip": "10001",
+    "country": "USA",
+}
+ADDRESSES = "/api/v1/users/me/addresses"
+
+
+def add(user: User, **fields: Any) -> dict[str, Any]:
+    response = signed_in(user).post(ADDRESSES, {**HOME, **fields}, format="json")
+    assert response.status_code == 201, response.json()
+    return dict(response.json())
+
+
+def defaults(user: User) -> list[str]:
+    listed = signed_in(user).get(ADDRESSES).json()["items"]
+    return [address["label"] for address in listed if address["is_default"]]
+
+
+class TestAddresses:
+    def test_are_kept_with_the_code_of_their_country(self, buyer: User) -> None:
+        address = add(buyer, label="Home", phone="+1 555 010 0001")
+
+        told = {name: address[name] for name in address if name[-3:] not in ("_at", "id")}
+        assert told == {
+            "label": "Home",
+            "name": None,
+            "line1": "1 Market Street",
+            "line2": None,
+            "city": "New York",
+            "state": "NY",
+            "postal_code": "10001",
+            "country": "USA",
+            "country_code": "US",
+            "phone_number": "+15550100001",
+            "latitude": None,
+            "longitude": None,
+            "is_default": True,
+        }
+        assert signed_in(buyer).get(ADDRESSES).json() == {"items": [address], "next_cursor": None}
+
+    def test_one_is_the_default_as_long_as_there_is_any(self, buyer: User) -> None:
+        home, work = add(buyer, label="Home"), add(buyer, label="Work")
+        assert defaults(buyer) == ["Home"]
+
+        signed_in(buyer).patch(f"{ADDRESSES}/{work['id']}", {"is_default": True}, format="json")
+        assert defaults(buyer) == ["Work"]
+        add(buyer, label="Shed", is_default=True)
+        assert defaults(buyer) == ["Shed"]
+
+        for label in ("Shed", "Work", "Home"):
+            assert defaults(buyer) == [label]
+            ids = {row["label"]: row["id"] for row in self.listed(buyer)}
+            assert signed_in(buyer).delete(f"{ADDRESSES}/{ids[label]}").status_code == 204
+        assert self.listed(buyer) == []
+        buyer.refresh_from_db()
+        assert buyer.default_address_id is None
+        assert home["id"] != work["id"]
+
+    def listed(self, user: User) -> list[dict[str, Any]]:
+        return list(signed_in(user).get(ADDRESSES).json()["items"])
+
+    def test_a_change_leaves_the_rest(self, buyer: User) -> None:
+        home = add(buyer, label="Home", latitude=40.7, longitude=-74)
+
+        changed = signed_in(buyer).patch(
+            f"{ADDRESSES}/{home['id']}",
+            {"country": "Deutschland", "label": None, "latitude": None, "longitude": None},
+            format="json",
+        )
+
+        told = changed.json()
+        assert (told["country"], told["country_code"], told["label"]) == ("Deutschland", None, None)
+        assert (told["latitude"], told["longitude"]) == (None, None)
+        assert (told["line1"], told["is_default"]) == ("1 Market Street", True)
+
+    @pytest.mark.parametrize(
+        ("fields", "field"),
+        [
+            ({"street": ""}, "line1"),
+            ({"city": None}, "city"),
+            ({"country_code": "XX"}, "country_code"),
+            ({"latitude": 91, "longitude": 0}, "latitude"),
+            ({"latitude": 1}, "longitude"),
+            ({"phone_number": "12"}, "phone_number"),
+            ({"zip": "1" * 21}, "postal_code"),
+        ],
+    )
+    def test_name_the_wrong_field(self, buyer: User, fields: Any, field: str) -> None:
+        response = signed_in(buyer).post(ADDRESSES, {**HOME, **fields}, format="json")
+
+        status, code, details = problem(response)
+        assert (status, code, list(details["fields"])) == (400, "validation_failed", [field])
+        assert not Address.objects.filter(user=buyer).exists()
+
+    def test_of_others_are_not_there(self, buyer: User, stranger: User) -> None:
+        home = add(buyer, label="Home")
+        client = signed_in(stranger)
+
+        for key in (home["id"], "nothing"):
+            for response in (
+                client.patch(f"{ADDRESSES}/{key}", {"label": "Mine"}, format="json"),
+                client.delete(f"{ADDRESSES}/{key}"),
+            ):
+                assert problem(response)[:2] == (404, "address_not_found")
+        assert self.listed(buyer) == [home]
+
+    def test_end_at_fifty(self, buyer: User) -> None:
+        Address.objects.bulk_create(
+            Address(user=buyer, line1="x", city="y", postal_code="z", country="USA")
+            for _ in range(50)
+        )
+
+        response = signed_in(buyer).post(ADDRESSES, HOME, format="json")
+
+        assert problem(response) == (409, "too_many_addresses", {"limit": 50})
+        assert Address.objects.filter(user=buyer).count() == 50
+
+    def test_selectors_find_the_default(self, buyer: User) -> None:
+        assert selectors.default_address(user=buyer) is None
+        home = add(buyer, label="Home")
+        found = selectors.default_address(user=buyer)
+        assert found is not None
+        assert str(found.id) == home["id"]

@@ -1,12 +1,33 @@
 """The one clock: UTC at millisecond grain, because MongoDB stores no more."""
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
+
+
+def real_now() -> datetime:
+    """This instant by the machine's clock."""
+    return datetime.now(UTC)
+
+
+_source: Callable[[], datetime] = real_now
 
 
 def now() -> datetime:
     """This instant, cut to milliseconds, so that what is written equals what is read back."""
-    instant = datetime.now(UTC)
+    instant = _source()
     return instant.replace(microsecond=instant.microsecond // 1000 * 1000)
+
+
+@contextmanager
+def running_by(source: Callable[[], datetime]) -> Iterator[None]:
+    """Within the block this process goes by another clock: for simulations, in one thread."""
+    global _source
+    before, _source = _source, source
+    try:
+        yield
+    finally:
+        _source = before
 
 
 def wire_time(instant: datetime) -> str:
@@ -15,6 +36,11 @@ def wire_time(instant: datetime) -> str:
         instant.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.")
         + f"{instant.microsecond // 1000:03d}Z"
     )
+
+
+def wire_time_of(epoch_seconds: float) -> str:
+    """The wire form of seconds since 1970."""
+    return wire_time(datetime.fromtimestamp(epoch_seconds, UTC))
 
 
 def wire_time_or_none(instant: datetime | None) -> str | None:

@@ -14,6 +14,11 @@ WRITES = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
 EXAMPLE_ID = "019a5b6e-7c1d-7a3b-9f00-5b1c2d3e4f50"
 EXAMPLE_TIME = "2026-01-10T12:00:00.000Z"
+PAGE = [
+    OpenApiParameter("limit", int, description="1-100, default 20"),
+    OpenApiParameter("cursor", str, description="`next_cursor` of the page before"),
+]
+"""What every list takes."""
 
 ERRORS: dict[int, tuple[str, str, str]] = {
     400: ("validation_failed", "The request is not valid.", "Wrong input."),
@@ -139,8 +144,8 @@ class ApiSchema(AutoSchema):
         name, content_type, own = _SCHEMAS[getattr(self.view, "dialect", None)]
         schema = {
             "type": "object",
-            "properties": {**own, **_ERROR_PROPERTIES},
-            "required": [*own, *_ERROR_PROPERTIES],
+            "properties": _ERROR_PROPERTIES | own,
+            "required": list(_ERROR_PROPERTIES | own),
         }
         component = ResolvedComponent(  # type: ignore[no-untyped-call]  # theirs
             name=name, type=ResolvedComponent.SCHEMA, schema=schema, object=name

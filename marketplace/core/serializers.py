@@ -24,6 +24,20 @@ def job_to_wire(job: Job) -> dict[str, Any]:
     }
 
 
+def page_output(
+    item: type[serializers.Serializer[Any]], description: str, *, name: str = ""
+) -> type[serializers.Serializer[Any]]:
+    """The shape of a page of such items, for the schema: `ShopOutput` gives `ShopPageOutput`."""
+    fields = {
+        "__module__": item.__module__,
+        "__doc__": description,
+        "items": item(many=True),
+        "next_cursor": serializers.CharField(allow_null=True),
+    }
+    name = name or item.__name__.removesuffix("Output") + "PageOutput"
+    return extend_schema_serializer(many=False)(type(name, (serializers.Serializer,), fields))
+
+
 class JobOutput(serializers.Serializer[Any]):
     """The shape of `job_to_wire`, for the schema."""
 
@@ -38,12 +52,7 @@ class JobOutput(serializers.Serializer[Any]):
     finished_at = serializers.DateTimeField(allow_null=True)
 
 
-@extend_schema_serializer(many=False)
-class JobPageOutput(serializers.Serializer[Any]):
-    """A page of jobs."""
-
-    items = JobOutput(many=True)
-    next_cursor = serializers.CharField(allow_null=True)
+JobPageOutput = page_output(JobOutput, "A page of jobs.")
 
 
 class TaskOutput(serializers.Serializer[Any]):
@@ -56,12 +65,9 @@ class TaskOutput(serializers.Serializer[Any]):
     dead = serializers.IntegerField()
 
 
-@extend_schema_serializer(many=False)
-class TaskListOutput(serializers.Serializer[Any]):
-    """All tasks by name; the list is short and has one page."""
-
-    items = TaskOutput(many=True)
-    next_cursor = serializers.CharField(allow_null=True)
+TaskListOutput = page_output(
+    TaskOutput, "All tasks by name; the list is short and has one page.", name="TaskListOutput"
+)
 
 
 class HealthOutput(serializers.Serializer[Any]):

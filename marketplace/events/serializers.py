@@ -7,6 +7,7 @@ from rest_framework import serializers
 
 from marketplace.core.clock import wire_time
 from marketplace.core.inputs import InputSerializer
+from marketplace.core.serializers import page_output
 from marketplace.events.models import AuditEntry
 
 AUDIT_EXAMPLE = {
@@ -43,12 +44,9 @@ class AuditEntryOutput(serializers.Serializer[Any]):
     created_at = serializers.DateTimeField()
 
 
-@extend_schema_serializer(many=False)
-class AuditPageOutput(serializers.Serializer[Any]):
-    """A page of acts, the newest first."""
-
-    items = AuditEntryOutput(many=True)
-    next_cursor = serializers.CharField(allow_null=True)
+AuditPageOutput = page_output(
+    AuditEntryOutput, "A page of acts, the newest first.", name="AuditPageOutput"
+)
 
 
 def audit_entry_to_wire(entry: AuditEntry) -> dict[str, Any]:

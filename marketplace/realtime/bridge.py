@@ -99,7 +99,7 @@ class Bridge:
         """Every group is joined again: from here on all is heard, and the log has what was not."""
         self.is_up = True
         self._mend()
-        self._runtime.make_up()
+        self._runtime.checks.make_up()
 
     def _mend(self) -> None:
         if self._mending is None or self._mending.done():
@@ -249,9 +249,9 @@ class Bridge:
                 order, topic, user_id, reason, ended = content
                 self._runtime.obey(Control(order, topic, user_id, reason, tuple(ended)))
             elif kind == "changed":
-                self._runtime.note_changed(content)
+                self._runtime.checks.note_changed(content)
             elif kind == "missed":
-                self._runtime.missed(content)
+                self._runtime.checks.missed(content)
             elif kind == "arrival":
                 self._runtime.presence.heard_arrival(content[0], content[1].encode())
             elif kind == "departure":

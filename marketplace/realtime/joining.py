@@ -61,12 +61,15 @@ def _read(
     *,
     with_history: bool,
 ) -> Answer:
-    before = find_head(ref.topic)
+    before = find_head(ref.topic) if since is None else None
     joined = ref.consumer.join(user, ref, with_history=with_history)
     replayed = replay(ref.topic, since=since, epoch=epoch)
-    if before is not None and (since is None or replayed.reset is not None):
+    if before is not None:
         # What happened while the state was read may not be in it: it comes live, from here on.
         replayed = replace(replayed, latest_seq=min(before.last_seq, replayed.latest_seq))
+    elif replayed.reset is not None:
+        # The snapshot must hold everything up to the seq that it goes out with.
+        joined = ref.consumer.join(user, ref, with_history=with_history)
     return _answer(ref, dialect, joined, replayed)
 
 

@@ -1,4 +1,4 @@
-"""All of realtime in one process: loop, hub, bridge, presence, threads, the clock that checks.
+"""All of realtime in one process: loop, hub, bridge, presence, threads, checks.
 
 It starts on first use, because Daphne sends no lifespan, and listens to `events.live`.
 """
@@ -11,7 +11,6 @@ import time
 from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
-from uuid import UUID
 
 import structlog
 from django.conf import settings
@@ -21,7 +20,7 @@ from accounts.models import User
 from accounts.services import sessions, tokens
 from accounts.services.tokens import Claims
 from marketplace.core import observe
-from marketplace.core.clock import wire_time
+from marketplace.core.clock import wire_time_of
 from marketplace.core.errors import (
     AppError,
     Forbidden,
@@ -34,40 +33,24 @@ from marketplace.core.limits import LocalBucket, rates_of
 from marketplace.core.observe import EVENTS_PUBLISHED
 from marketplace.events import live
 from marketplace.events.live import Control, LiveEvent, Signal
-from marketplace.events.models import TopicHead
 from marketplace.events.replay import find_head, read_range
 from marketplace.realtime import codes
 from marketplace.realtime.batch import Batcher
 from marketplace.realtime.bridge import Bridge
+from marketplace.realtime.checks import Checks
 from marketplace.realtime.hub import READ_LIMIT, Hub
 from marketplace.realtime.presence import Presence
-from marketplace.realtime.session import Membership, Session
+from marketplace.realtime.session import Session
 from marketplace.realtime.topic import consumers
 
 logger = structlog.get_logger(__name__)
 T = TypeVar("T")
 
-CHECK_S = 20
-HEARTBEAT_S = 30
-EXPIRY_NOTICE_S = 60
-ANONYMOUS_S = 20
 REVOKED_S = 60
-HEADS = 500
-RIGHTS = 100
-JOIN_S = 2
 # How much of a limit may come at once, as a multiple of its count.
 BURSTS = {"socket_frames": 2, "signals": 1, "joins": 5, "join_failures": 1, "faults": 0.9}
 # Frames that are not understood: the tenth in a minute ends the connection.
 FAULTS = (10, 60)
-
-Ticker = Callable[["Runtime", list[str]], None]
-_change_listeners: list[Ticker] = []
-
-
-def on_changed_rooms(listener: Ticker) -> None:
-    """Have `listener(runtime, topics)` called once a second with the topics that had events."""
-    if listener not in _change_listeners:
-        _change_listeners.append(listener)
 
 
 class Runtime:
@@ -79,6 +62,7 @@ class Runtime:
         self.hub = Hub(loop, read_range=self._read_range)
         self.bridge = Bridge(self)
         self.presence = Presence(self)
+        self.checks = Checks(self)
         self.sessions: set[Session] = set()
         self.max_topics: int = settings.MAX_TOPICS
         self.draining = False
@@ -86,24 +70,19 @@ class Runtime:
         self._batchers: dict[Callable[..., Any], Batcher] = {}
         self._by_user: dict[str, set[Session]] = {}
         self._anonymous: dict[str, int] = {}
-        self._changed: set[str] = set()
         # Sessions that ended a moment ago, for connections that are on their way in.
         self._revoked: dict[str, float] = {}
-        self._own_changed: set[str] = set()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._ticker: asyncio.Task[None] | None = None
-        self._ticks = 0
         self.hub.watch_topics(on_first=self.bridge.topic_opened, on_last=self.bridge.topic_closed)
 
     def start(self) -> None:
         """Begin to listen and to check."""
         self.bridge.start()
-        self._ticker = self.loop.create_task(self._tick_for_ever())
+        self.checks.start()
 
     async def stop(self) -> None:
         """End everything that was started."""
-        if self._ticker is not None:
-            self._ticker.cancel()
+        self.checks.stop()
         await self.bridge.stop()
         for batcher in self._batchers.values():
             batcher.stop()
@@ -148,7 +127,7 @@ class Runtime:
         """Events of this process, on the loop: to the sockets here, and to other processes."""
         self.hub.deliver(events)
         EVENTS_PUBLISHED.inc(len(events))
-        self._own_changed.update([event.topic for event in events])
+        self.checks.note_own_changed([event.topic for event in events])
         if self.bridge.is_shared:
             self.bridge.share_events(events)
 
@@ -175,15 +154,17 @@ class Runtime:
                     if membership.ref.topic == control.topic:
                         session.remove(membership, control.reason)
 
-    def note_changed(self, topics: list[str]) -> None:
-        """Another process says where something was said."""
-        self._changed.update(topics)
-
     # -- connections -----------------------------------------------------------------------------
 
     def is_revoked(self, session: Session) -> bool:
         """Whether its session ended while it was being asked for, so that no order reached it."""
         return session.auth_session_id in self._revoked
+
+    def forget_revoked(self) -> None:
+        """Drop the revocations that no connection on its way in can still concern."""
+        fresh = self.loop.time() - REVOKED_S
+        if self._revoked:
+            self._revoked = {key: at for key, at in self._revoked.items() if at > fresh}
 
     def admit(self, session: Session) -> bool:
         """Count the connection; False where it is one too many."""
@@ -285,74 +266,7 @@ class Runtime:
         session.expiry_told = False
         return wire_time_of(claims.expires_at)
 
-    # -- the clock -------------------------------------------------------------------------------
-
-    async def _tick_for_ever(self) -> None:
-        while True:
-            await asyncio.sleep(1)
-            self._ticks += 1
-            try:
-                self._tick(self._ticks)
-                if self._ticks % CHECK_S == 0:
-                    await self._check()
-                    self.presence.sweep()
-            except Exception:
-                logger.exception("tick_failed")
-
-    def _tick(self, ticks: int) -> None:
-        wall, monotonic = time.time(), self.loop.time()
-        for session in tuple(self.sessions):
-            self._check_expiry(session, wall)
-            if session.user_id is None and all(
-                membership.is_given for membership in session.memberships.values()
-            ):
-                self._check_anonymous(session, monotonic)
-            for membership in session.memberships.values():
-                late = 0 < membership.paging_until < monotonic
-                if late and membership.held is None:
-                    self._end_paging(session, membership)
-                    break
-            # Spread over the 30 s, so that thousands of sockets are not told in one turn.
-            if (session.phase + ticks) % HEARTBEAT_S == 0:
-                self._send_heartbeat(session)
-        if self._revoked:
-            fresh = monotonic - REVOKED_S
-            self._revoked = {key: at for key, at in self._revoked.items() if at > fresh}
-        own, self._own_changed = self._own_changed, set()
-        if own and self.bridge.is_shared:
-            self.bridge.share_changed_rooms(sorted(own))
-        changed, self._changed = self._changed | own, set()
-        if changed:
-            for listener in _change_listeners:
-                listener(self, sorted(changed))
-
-    def _check_expiry(self, session: Session, wall: float) -> None:
-        if session.user_id is None:
-            return
-        if session.expires_at <= wall:
-            session.close(codes.TOKEN)
-        elif not session.expiry_told and session.expires_at <= wall + EXPIRY_NOTICE_S:
-            session.expiry_told = True
-            session.notice("token_expiring", {"expires_at": wire_time_of(session.expires_at)})
-
-    def _check_anonymous(self, session: Session, monotonic: float) -> None:
-        stays = session.wire.dialect == "plain" and settings.SOCKETIO_ANONYMOUS == "guest"
-        if not stays and monotonic - session.connected_at >= ANONYMOUS_S:
-            session.close(codes.TOKEN)
-
-    def _end_paging(self, session: Session, membership: Any) -> None:
-        """The client did not fetch its other pages: it is told, and goes on live from here."""
-        local = self.hub.topics.get(membership.ref.topic)
-        latest = 0 if local is None or local.next_seq is None else local.next_seq - 1
-        membership.paging_until = 0.0
-        membership.last = max(membership.last, latest)
-        session.push(membership, "reset", {"reason": "paging", "latest_seq": membership.last})
-        self.hub.release(membership, latest_seq=membership.last)
-
-    def _send_heartbeat(self, session: Session) -> None:
-        text = session.wire.heartbeat(self.latest_of(session))
-        if text is not None:
-            session.send([text])
+    # -- what the log holds ----------------------------------------------------------------------
 
     def latest_of(self, session: Session) -> dict[str, int]:
         """The newest seq of each topic of this connection, by the name that it uses."""
@@ -362,58 +276,6 @@ class Runtime:
             if local is not None and local.next_seq is not None:
                 latest[spelled] = local.next_seq - 1
         return latest
-
-    async def _check(self) -> None:
-        """What no push told us: newer seqs in the log, sessions that have ended."""
-        await self._check_heads()
-        await self._check_sessions()
-
-    async def _check_heads(self) -> None:
-        topics = [t for t, local in self.hub.topics.items() if local.next_seq is not None]
-        for start in range(0, len(topics), HEADS):
-            heads = await self.run(_read_heads, topics[start : start + HEADS])
-            for topic, last_seq in heads.items():
-                local = self.hub.topics.get(topic)
-                if local is not None and local.next_seq is not None and last_seq >= local.next_seq:
-                    self.hub.catch_up(topic)
-
-    async def _check_sessions(self) -> None:
-        held = {s.auth_session_id for s in self.sessions if s.auth_session_id is not None}
-        if held:
-            keys = [UUID(one) for one in held]
-            ended = await self.run(functools.partial(_find_ended, keys))
-            self.obey(Control(kind="revoked", session_ids=tuple(str(one) for one in ended)))
-
-    async def _check_rights(self) -> None:
-        """Ask again for every topic of everybody: an order to leave one may have been lost."""
-        held = [one for session in self.sessions for one in session.memberships.values()]
-        for start in range(0, len(held), RIGHTS):
-            some = held[start : start + RIGHTS]
-            for membership in await self.run(_find_refused, some):
-                session = membership.session
-                if session.memberships.get(membership.ref.spelled) is membership:
-                    session.remove(membership, "removed")
-
-    # -- other processes were out of reach ---------------------------------------------------------
-
-    def missed(self, topics: list[str]) -> None:
-        """Another process could not tell us of these topics: the log can."""
-        for topic in topics:
-            self.hub.catch_up(topic)
-        self.note_changed(topics)
-
-    def make_up(self) -> None:
-        """We hear the others again: find out what they said meanwhile, and show who is here."""
-        self.spawn(self._make_up())
-
-    async def _make_up(self) -> None:
-        self.presence.announce()
-        await self._check_heads()
-        await self._check_sessions()
-        await self._check_rights()
-        # A join that was under way read the log before we heard again, and was not counted above.
-        await asyncio.sleep(JOIN_S)
-        await self._check_heads()
 
     # -- the end ---------------------------------------------------------------------------------
 
@@ -529,43 +391,12 @@ def _read_gap(topic: str, after: int) -> tuple[int, list[LiveEvent]]:
     return latest, read_range(topic, after=after, up_to=latest, limit=READ_LIMIT)
 
 
-def _read_heads(topics: list[str]) -> dict[str, int]:
-    return dict(
-        TopicHead.objects.filter(topic__in=topics)
-        .order_by("topic")
-        .values_list("topic", "last_seq")
-    )
-
-
-def _find_refused(memberships: list[Membership]) -> list[Membership]:
-    """Those whose user may not hold their topic any more."""
-    refused = []
-    for membership in memberships:
-        ref = membership.ref
-        try:
-            ref.consumer.authorise(membership.session.user, ref.id, "join")
-        except AppError:
-            refused.append(membership)
-    return refused
-
-
-def _find_ended(session_ids: list[UUID]) -> set[UUID]:
-    return sessions.find_ended_sessions(session_ids)
-
-
 def has_ended(claims: Claims) -> bool:
     """Whether a connection with this token would have to end at once."""
     return claims.expires_at <= time.time()
 
 
-def wire_time_of(epoch_seconds: float) -> str:
-    """A wire time of seconds since 1970."""
-    from datetime import UTC, datetime
-
-    return wire_time(datetime.fromtimestamp(epoch_seconds, UTC))
-
-
 __all__ = [
     "LiveListener", "Runtime", "TokenRevoked", "Unavailable", "consumers", "current", "drain",
-    "live", "on_changed_rooms", "open_sockets", "runtime", "start_background",
+    "live", "open_sockets", "runtime", "start_background",
 ]  # fmt: skip

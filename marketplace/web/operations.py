@@ -23,6 +23,7 @@ from marketplace.core.figures import open_jobs
 from marketplace.core.http import ApiView, has_role, page_limit
 from marketplace.core.inputs import InputSerializer
 from marketplace.core.pagination import make_cursor, read_cursor
+from marketplace.core.serializers import page_output
 from marketplace.events.models import Position, TopicHead
 from marketplace.realtime.survey import survey
 from marketplace.realtime.topic import STANDARD, consumers
@@ -125,12 +126,7 @@ class LiveTopicOutput(serializers.Serializer[Any]):
     members = LiveMemberOutput(many=True)
 
 
-@described(many=False)
-class LiveTopicPageOutput(serializers.Serializer[Any]):
-    """A page of live topics, by name."""
-
-    items = LiveTopicOutput(many=True)
-    next_cursor = serializers.CharField(allow_null=True)
+LiveTopicPageOutput = page_output(LiveTopicOutput, "A page of live topics, by name.")
 
 
 class RequestFiguresOutput(serializers.Serializer[Any]):

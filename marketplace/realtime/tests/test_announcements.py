@@ -54,7 +54,7 @@ class TestAnnouncements:
         assert await guest.rest() == []
         assert list(session.memberships) == [TOPIC]
         for tick in range(30):
-            here._tick(tick)
+            here.checks.tick(tick)
         beat = await guest.hear_until(lambda one: one["type"] == "heartbeat")
         assert beat["latest"] == {TOPIC: 0}
 
@@ -68,7 +68,7 @@ class TestAnnouncements:
         for session in sockets.runtime.sessions:
             session.connected_at -= 21
 
-        sockets.runtime._tick(1)
+        sockets.runtime.checks.tick(1)
 
         assert await silent.closed() == 4401
         assert len(sockets.runtime.sessions) == 1

@@ -22,7 +22,8 @@ from marketplace.core.clock import now
 from marketplace.core.ids import uuid7
 from marketplace.events.live import Control, LiveEvent, Signal
 from marketplace.realtime import bridge as bridge_module
-from marketplace.realtime import runtime as runtime_module
+from marketplace.realtime import checks as checks_module
+from marketplace.realtime.checks import Checks
 from marketplace.realtime.layer import WatchedLayer, end
 from marketplace.realtime.plain import PLAIN
 from marketplace.realtime.runtime import Runtime
@@ -150,15 +151,15 @@ async def scene(
         lambda: WatchedLayer(hosts=[server.url], prefix=prefix),
     )
     made = Scene()
-    monkeypatch.setattr(runtime_module, "_read_heads", made.heads)
-    monkeypatch.setattr(runtime_module, "_find_refused", lambda memberships: [])
-    monkeypatch.setattr(Runtime, "_check_sessions", _nothing)
+    monkeypatch.setattr(checks_module, "_read_heads", made.heads)
+    monkeypatch.setattr(checks_module, "_find_refused", lambda memberships: [])
+    monkeypatch.setattr(Checks, "_check_sessions", _nothing)
     yield made
     for one in made.runtimes:
         await one.stop()
 
 
-async def _nothing(runtime: Runtime) -> None:
+async def _nothing(checks: Checks) -> None:
     """No session ends in these tests."""
 
 
@@ -378,7 +379,7 @@ class TestRedisAway:
         _, other, listener = await pair(scene)
         removed: list[str] = []
         listener.remove = lambda _membership, reason: removed.append(reason)  # type: ignore[attr-defined]
-        monkeypatch.setattr(runtime_module, "_find_refused", lambda memberships: memberships)
+        monkeypatch.setattr(checks_module, "_find_refused", lambda memberships: memberships)
 
         server.stop()
         await settle(lambda: not other.bridge.is_up)

@@ -11,9 +11,9 @@ from accounts.services.sessions import end_all
 from chat.models import Message, Room
 from chat.services.members import remove_member
 from chat.tests.factories import say, say_many
-from marketplace.realtime import runtime as runtime_module
+from marketplace.core.clock import wire_time_of
+from marketplace.realtime import checks as checks_module
 from marketplace.realtime.hub import Lane
-from marketplace.realtime.runtime import wire_time_of
 from marketplace.tests.cast import access_token
 from marketplace.tests.sockets import Closed, Frame, PhoenixSocket, PlainSocket, Sockets, in_thread
 
@@ -183,7 +183,7 @@ class TestResume:
         await plain.command(plain_topic(room), "message", content="x")
 
         for tick in range(30):
-            sockets.runtime._tick(tick)
+            sockets.runtime.checks.tick(tick)
         beat = await plain.hear_until(lambda one: one["type"] == "heartbeat")
         reply = await phoenix.ask("phoenix", "heartbeat")
 
@@ -272,7 +272,7 @@ class TestTokens:
         monkeypatch.setattr("marketplace.events.live._listeners", [])
         await in_thread(end_all, user=buyer, reason="logout")
 
-        await sockets.runtime._check()
+        await sockets.runtime.checks.check()
 
         assert await socket.closed() == 4401
 
@@ -283,12 +283,12 @@ class TestTokens:
         here = sockets.runtime
         [session] = here.sessions
 
-        here._check_expiry(session, session.expires_at - 61)
+        here.checks._check_expiry(session, session.expires_at - 61)
         assert await socket.rest() == []
-        here._check_expiry(session, session.expires_at - 59)
-        here._check_expiry(session, session.expires_at - 30)
+        here.checks._check_expiry(session, session.expires_at - 59)
+        here.checks._check_expiry(session, session.expires_at - 30)
         told = await socket.rest()
-        here._check_expiry(session, session.expires_at)
+        here.checks._check_expiry(session, session.expires_at)
 
         assert [one["event"] for one in told] == ["token_expiring"]
         assert told[0]["payload"] == {"expires_at": wire_time_of(session.expires_at)}
@@ -585,14 +585,14 @@ class TestHubOfTheApplication:
             patch.setattr("marketplace.events.live._listeners", [])
             await in_thread(say, room, buyer, "unheard")
 
-        await sockets.runtime._check()
+        await sockets.runtime.checks.check()
 
         assert (await socket.event("new_message"))["content"] == "unheard"
 
     async def test_tells_unread_counts_once_a_second(
         self, sockets: Sockets, room: Room, buyer: User, seller: User
     ) -> None:
-        assert runtime_module.CHECK_S == 20
+        assert checks_module.CHECK_S == 20
         socket = await sockets.plain(seller)
         await socket.join("user:me")
         await in_thread(say_many, room, buyer, 3)
