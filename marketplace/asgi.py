@@ -16,7 +16,12 @@ from accounts.asgi import JWTAuthMiddleware, OriginMiddleware  # noqa: E402  # t
 from marketplace.realtime.phoenix import PhoenixConsumer  # noqa: E402  # the application first
 from marketplace.realtime.plain import PlainConsumer  # noqa: E402  # the application first
 
-ONE_TOPIC_KINDS = {"chat/rooms": "room", "rooms": "room"}
+ONE_TOPIC_KINDS = {
+    "chat/rooms": "room",
+    "rooms": "room",
+    "orders": "order",
+    "deliveries": "delivery",
+}
 
 
 async def refuse(scope: dict[str, Any], receive: Any, send: Any) -> Any:
@@ -49,6 +54,9 @@ application = ProtocolTypeRouter(
                 *(
                     re_path(rf"^ws/{prefix}/(?P<id>[^/]+)/?$", plain, {"kind": kind})
                     for prefix, kind in ONE_TOPIC_KINDS.items()
+                ),
+                re_path(
+                    r"^ws/track/(?P<id>[^/]+)/?$", plain, {"kind": "delivery", "prefix": "token_"}
                 ),
                 re_path(r"^ws/notifications/?$", plain, {"kind": "user", "id": "me"}),
                 re_path(r"^(ws/?)?$", plain),

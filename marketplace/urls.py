@@ -19,6 +19,8 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("api/v1/", include("accounts.urls")),
     path("api/", include("marketplace.compat.realtime_market")),
     path("api/", include("marketplace.compat.storefront")),
+    path("api/", include("marketplace.compat.storefront_orders")),
+    path("api/", include("marketplace.compat.storefront_tracking")),
     path("", include("marketplace.core.urls")),
     path("api/v1/ops/topics", LiveTopicsView.as_view()),
     path("api/v1/ops/overview", OverviewView.as_view()),
@@ -26,6 +28,8 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("api/v1/", include("marketplace.realtime.urls")),
     path("api/v1/", include("chat.urls")),
     path("api/v1/", include("shops.urls")),
+    path("api/v1/", include("orders.urls")),
+    path("api/v1/", include("delivery.urls")),
     path("media/<path:name>", public_file),
 ]
 

@@ -4,6 +4,10 @@ from django.apps import AppConfig
 
 
 class OrdersConfig(AppConfig):
-    """The orders app."""
+    """Orders, their parts by shop, payments, reservations; the socket topic `order:`."""
 
     name = "orders"
+
+    def ready(self) -> None:
+        """Declare the events of this app."""
+        from orders import events  # noqa: F401  # entering them in the catalog is the effect

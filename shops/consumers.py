@@ -24,10 +24,10 @@ def market_shop(shop: dict[str, Any]) -> dict[str, Any]:
 
 
 class ShopConsumer(TopicConsumer):
-    """One shop, for its staff: its products, its stock, its people."""
+    """One shop, for its staff: its products, its stock, its people, its orders."""
 
     kind: ClassVar[str] = "shop"
-    summary: ClassVar[str] = "One shop, for its staff: products, stock, people."
+    summary: ClassVar[str] = "One shop, for its staff: products, stock, people, orders."
     spellings = (
         Spelling("plain", "shop:"),
         Spelling("phoenix", "shop:"),
@@ -49,6 +49,10 @@ class ShopConsumer(TopicConsumer):
         ),
         EventRow(
             "stock.changed", Spoken(("inventory_updated",)), "There is more or less of a sku."
+        ),
+        EventRow("order.created", Spoken(("order_created",)), "Somebody has ordered of it."),
+        EventRow(
+            "order.status_changed", Spoken(("order_updated",)), "An order of its stands elsewhere."
         ),
     )
 

@@ -19,16 +19,6 @@ def sort_key(text: str) -> str:
     return text.casefold()
 
 
-class Counter(BaseModel):
-    """A number that only rises: who takes the next one updates the row."""
-
-    name = models.CharField(max_length=32, unique=True)
-    value = models.BigIntegerField()
-
-    def __str__(self) -> str:
-        return f"{self.name}: {self.value}"
-
-
 class Shop(BaseModel):
     """Somebody's place to sell. Its topic in the log is `shop:<id>`."""
 

@@ -18,7 +18,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from marketplace.core.errors import AppError, error_body
-from marketplace.core.http import ApiView
+from marketplace.core.http import ApiView, Identity
 from marketplace.core.inputs import InputSerializer, read_id
 from marketplace.core.money import money_number
 from marketplace.core.problems import Place, Wire, register_dialect
@@ -64,13 +64,14 @@ ERROR_PROPERTIES = {
     "error": {"type": "string"},
     "status_code": {"type": "integer"},
     "detail": {"description": "The text; for wrong input a list of {loc, msg, type}."},
+    "details": {"description": "An object; for wrong input a list of {field, message, type}."},
 }
 
 
 def storefront(error: AppError, place: Place) -> Wire:
     """`error` = `detail` = `message`; wrong input is told as FastAPI tells it."""
     message = place.texts.get(error.code) or TEXTS.get(error.code) or error.message
-    status = STATUSES.get(error.code, error.status)
+    status = _status(error)
     body: dict[str, Any] = {
         "error": message,
         "status_code": status,
@@ -96,6 +97,12 @@ def storefront(error: AppError, place: Place) -> Wire:
     return Wire(status, body)
 
 
+def _status(error: AppError) -> int:
+    if error.code == "coupon_invalid":
+        return 404 if error.details.get("reason") == "unknown" else 400
+    return STATUSES.get(error.code, error.status)
+
+
 register_dialect("sf", storefront)
 register_error_schema(
     "sf",
@@ -109,7 +116,7 @@ class StorefrontView(ApiView):
     """A route of Storefront: its wrapper; products are for everybody."""
 
     dialect = "sf"
-    identity = "none"
+    identity: Identity = "none"
     also_answers: ClassVar[Collection[int]] = (422,)
 
 

@@ -26,6 +26,16 @@ class BaseModel(models.Model):
         super().save(*args, **kwargs)  # type: ignore[arg-type]  # Django's own signature
 
 
+class Counter(BaseModel):
+    """A number that only rises: who takes the next one updates the row."""
+
+    name = models.CharField(max_length=32, unique=True)
+    value = models.BigIntegerField()
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.value}"
+
+
 class IdempotencyKey(BaseModel):
     """One POST under a client's key: running, or done with the answer that is given again."""
 

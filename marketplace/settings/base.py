@@ -252,7 +252,7 @@ TAX_RATE = read.decimal("TAX_RATE", "0.08")
 TAX_INCLUSIVE = read.flag("TAX_INCLUSIVE", default=False)
 TAX_SHIPPING = read.flag("TAX_SHIPPING", default=False)
 SHIPPING_FLAT = read.decimal("SHIPPING_FLAT", "5.99")
-SHIPPING_FREE_OVER = read.decimal("SHIPPING_FREE_OVER", "50")
+SHIPPING_FREE_OVER = read.decimal_or_none("SHIPPING_FREE_OVER", "50")
 DEFAULT_CURRENCY = read.text("DEFAULT_CURRENCY", "USD").upper()
 DEFAULT_COUNTRY = read.text("DEFAULT_COUNTRY", "US").upper()
 DELIVERY_ESTIMATE_DAYS = read.whole("DELIVERY_ESTIMATE_DAYS", 5)
@@ -274,6 +274,8 @@ PAYPAL_WEBHOOK_VERIFY = read.choice("PAYPAL_WEBHOOK_VERIFY", "api", ("api", "off
 PAYPAL_SIMULATOR_SECRET = read.optional("PAYPAL_SIMULATOR_SECRET")
 PAYPAL_API_BASE = read.optional("PAYPAL_API_BASE")
 GEOFENCE_AUTO_DELIVER = read.flag("GEOFENCE_AUTO_DELIVER", default=False)
+MAP_TILES_URL = read.text("MAP_TILES_URL", "")
+MAP_TILES_ATTRIBUTION = read.text("MAP_TILES_ATTRIBUTION", "")
 TICKET_REQUESTER_MAY_CLOSE = read.flag("TICKET_REQUESTER_MAY_CLOSE", default=True)
 SUPPORT_HOURS = read.text("SUPPORT_HOURS", "Mon-Fri 09:00-17:00")
 
@@ -480,6 +482,14 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
         "ShopRole": "shops.enums.ShopRole",
         "GivenShopRole": ["manager", "staff"],
         "ProductStatus": "shops.enums.ProductStatus",
+        "OrderStatus": "orders.enums.OrderStatus",
+        "OrderPaymentStatus": "orders.enums.PaymentStatus",
+        "PaymentFlow": "orders.enums.PaymentFlow",
+        "PaymentState": "orders.enums.PaymentState",
+        "DeliveryStatus": "delivery.enums.DeliveryStatus",
+        "ProofKind": "delivery.enums.ProofKind",
+        "Rejection": "delivery.enums.Rejection",
+        "Duty": "delivery.enums.Duty",
     },
 }
 

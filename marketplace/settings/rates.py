@@ -81,6 +81,7 @@ def read_schedule(read: Reader, *, broker: bool, housekeeping: bool) -> dict[str
         "run_subscribers": 1,
         "sweep_presence": 20,
         "sweep_jobs": 30,
+        "release_reservations": 60,
     }
     schedule: dict[str, int | str] = {}
     for name, default in defaults.items():
@@ -91,5 +92,5 @@ def read_schedule(read: Reader, *, broker: bool, housekeeping: bool) -> dict[str
         # process knows best who is connected to it.
         del schedule["sweep_jobs"], schedule["sweep_presence"]
     if not housekeeping:
-        del schedule["cleanup"]
+        del schedule["cleanup"], schedule["release_reservations"]
     return schedule

@@ -84,6 +84,12 @@ class Reader:
             raise SettingsError(f"{name} must be a number from 0 up, not {value!r}")
         return number
 
+    def decimal_or_none(self, name: str, default: str) -> Decimal | None:
+        """The same, or None for the word `none`."""
+        if self.text(name, default).lower() == "none":
+            return None
+        return self.decimal(name, default)
+
     def choice(self, name: str, default: str, choices: Sequence[str]) -> str:
         """One of the words, in any case. Raises SettingsError for another one."""
         value = self.text(name, default).lower()

@@ -19,7 +19,7 @@ from marketplace.events.models import Event, TopicHead
 from marketplace.events.record import open_topic
 
 PASSWORD = "Password123!"
-TRANSACTION_WORDS = ("BEGIN", "COMMIT", "ROLLBACK", "SAVEPOINT", "RELEASE")
+TRANSACTION_WORDS = ("BEGIN", "COMMIT", "ROLLBACK", "SAVEPOINT", "RELEASE", "session.")
 
 
 def make_user(name: str, *, number: int, **fields: Any) -> User:

@@ -380,7 +380,11 @@ class TestSchedule:
         alone = rates.read_schedule(Reader({}), broker=False, housekeeping=True)
         carried = rates.read_schedule(Reader({}), broker=True, housekeeping=True)
 
-        assert alone == {"cleanup": "daily 03:00", "run_subscribers": 1}
+        assert alone == {
+            "cleanup": "daily 03:00",
+            "run_subscribers": 1,
+            "release_reservations": 60,
+        }
         assert carried == alone | {"sweep_jobs": 30, "sweep_presence": 20}
 
     def test_takes_an_interval(self) -> None:

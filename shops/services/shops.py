@@ -4,10 +4,10 @@ import re
 from typing import Any
 
 from django.conf import settings
-from django.db.models import F
 
 from accounts.models import User
 from marketplace.core.clock import now
+from marketplace.core.counters import next_numbers
 from marketplace.core.db import IntegrityError, in_transaction, transactional
 from marketplace.core.errors import ValidationFailed
 from marketplace.core.money import CURRENCIES
@@ -20,7 +20,6 @@ from shops.errors import ShopNameTaken, ShopNotFound
 from shops.models import (
     LABEL_CHARACTERS,
     NAME_CHARACTERS,
-    Counter,
     Product,
     Shop,
     ShopMember,
@@ -82,19 +81,12 @@ def create_shop(
 def _create(*, actor: User, shop: Shop) -> Shop:
     if selectors.find_shop_by_name(shop.name) is not None:
         raise ShopNameTaken
-    shop.number = _next_number()
+    shop.number = next_numbers(SHOP_NUMBERS, first=FIRST_NUMBER)
     shop.save(force_insert=True)
     ShopMember.objects.create(shop=shop, user=actor, role=ShopRole.OWNER)
     open_topic(shop.topic)
     record(shop.topic, "shop.created", shop_payload(shop), actor_id=actor.public_id)
     return shop
-
-
-def _next_number() -> int:
-    counter = Counter.objects.filter(name=SHOP_NUMBERS)
-    if not counter.update(value=F("value") + 1):
-        return Counter.objects.create(name=SHOP_NUMBERS, value=FIRST_NUMBER).value
-    return counter.get().value
 
 
 def update_shop(*, actor: User, key: str, changes: dict[str, Any]) -> Shop:

@@ -1,0 +1,23 @@
+"""Numbers that count over the whole instance, without gaps."""
+
+from django.db.models import F
+
+from marketplace.core.db import in_transaction
+from marketplace.core.models import Counter
+
+
+def next_numbers(name: str, *, count: int = 1, first: int) -> int:
+    """The lowest of `count` new numbers in a row; `first` is the very first of this name.
+
+    Only inside `atomic()`: whoever updates the row has the next ones, and who fails gives them
+    back, so the row is held until the commit; take it late. The very first two at once may end in
+    an IntegrityError of one of them, which may then be repeated.
+    """
+    if not in_transaction():
+        raise RuntimeError("A number is taken inside atomic(), with the thing that it numbers.")
+    row = Counter.objects.filter(name=name)
+    if not row.update(value=F("value") + count):
+        Counter.objects.create(name=name, value=first + count - 1)
+        return first
+    newest: int = row.values_list("value", flat=True).get()
+    return newest - count + 1

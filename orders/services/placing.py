@@ -1,0 +1,245 @@
+"""Orders are placed: stock is held and the order stored in one transaction, many buyers at once.
+
+Requests that come while one commit runs are stored together by the next (`gathering.py`). Each is
+accepted or refused by itself; where their transaction fails, each is tried alone.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+from uuid import UUID
+
+from django.conf import settings
+
+from accounts.models import User
+from marketplace.core.clock import now
+from marketplace.core.context import request_id
+from marketplace.core.counters import next_numbers
+from marketplace.core.db import IntegrityError, atomic, in_transaction, run
+from marketplace.core.errors import AppError, Unavailable
+from marketplace.core.failpoints import reach
+from marketplace.events.record import NewEvent, open_topics, record_all
+from orders import selectors
+from orders.enums import PaymentFlow
+from orders.events import ORDER_CREATED
+from orders.models import Order, OrderLine, Reservation, ShopOrder
+from orders.payloads import created_event
+from orders.pricing import Totals
+from orders.services.announcing import told
+from orders.services.drafting import Catalogue, Draft, checked, digest_of
+from orders.services.gathering import Gathering
+from orders.wanted import NewOrder, ShippingAddress, WantedLine
+from shops.services.inventory import hold_stock
+
+ORDER_NUMBERS = "order"
+FIRST_NUMBER = 10_001
+KEY_KEPT_FOR = timedelta(hours=24)
+
+
+@dataclass(frozen=True, slots=True)
+class PlaceCommand:
+    """A checked wish of one buyer; digest: under which it is one order, None = every time a new."""
+
+    actor: User
+    wanted: NewOrder
+    digest: str | None = None
+    request_id: str = ""
+
+
+Outcome = Order | AppError
+
+
+def place_order(*, actor: User, wanted: NewOrder, key: str | None = None) -> Order:
+    """The actor has ordered this, at the prices of now; stock is held for it.
+
+    key: the same wish again under it, within a day, gives the first order and does nothing.
+    Raises ValidationFailed, ProductNotFound, SkuNotFound, OutOfStock with `items`, AddressNotFound,
+    CartEmpty, UnsupportedPaymentFlow, CouponInvalid.
+    """
+    command = PlaceCommand(
+        actor=actor,
+        wanted=checked(actor=actor, wanted=wanted),
+        digest=None if key is None else digest_of(actor=actor, wanted=wanted, key=key),
+        request_id=request_id.get(),
+    )
+    return _gathering.submit(command)
+
+
+def quote(*, actor: User, wanted: NewOrder) -> Totals:
+    """What this would cost now; nothing is held or stored. Raises as `place_order`."""
+    ready = checked(actor=actor, wanted=wanted)
+    return Catalogue(ready.lines).draft(ready).totals
+
+
+def place_orders(commands: Sequence[PlaceCommand]) -> list[Outcome]:
+    """Store all of these, each accepted or refused by itself; the outcomes stand in their order."""
+    try:
+        return run(lambda: _store(commands))
+    except AppError as error:
+        if len(commands) == 1 or isinstance(error, Unavailable):
+            return [error for _ in commands]
+    except IntegrityError:
+        if in_transaction():
+            raise
+        if len(commands) == 1:
+            # The same wish was stored at the same moment, or the very first number: now it is read.
+            return run(lambda: _store(commands))
+    return [place_orders([command])[0] for command in commands]
+
+
+def _store(commands: Sequence[PlaceCommand]) -> list[Outcome]:
+    outcomes: dict[int, Outcome] = {}
+    with atomic():
+        at = now()
+        fresh: list[tuple[int, PlaceCommand]] = []
+        known = _known(commands, at=at)
+        for index, command in enumerate(commands):
+            if command.digest in known:
+                outcomes[index] = known[command.digest]
+            else:
+                fresh.append((index, command))
+        drafts: list[tuple[int, PlaceCommand, Draft]] = []
+        if fresh:
+            catalogue = Catalogue(line for _, one in fresh for line in one.wanted.lines)
+            for index, command in fresh:
+                try:
+                    drafts.append((index, command, catalogue.draft(command.wanted)))
+                except AppError as error:
+                    outcomes[index] = error
+        if drafts:
+            orders = _write([(command, draft) for _, command, draft in drafts], at=at)
+            outcomes |= {index: order for (index, *_), order in zip(drafts, orders, strict=True)}
+        reach("before_commit")
+    return [outcomes[index] for index in range(len(commands))]
+
+
+def _known(commands: Sequence[PlaceCommand], *, at: datetime) -> dict[str | None, Order]:
+    """Orders that some of these have made already; a key that has had its day is free again."""
+    digests = [command.digest for command in commands if command.digest is not None]
+    known: dict[str | None, Order] = {}
+    for digest, order in selectors.find_by_keys(digests).items():
+        if order.created_at > at - KEY_KEPT_FOR:
+            known[digest] = order
+        else:
+            Order.objects.filter(id=order.id).update(key=None)
+    return known
+
+
+def _write(drafts: Sequence[tuple[PlaceCommand, Draft]], *, at: datetime) -> list[Order]:
+    """A fixed number of statements for all of them, but for one per sku that is held."""
+    events = [*hold_stock(lines=[line for _, draft in drafts for line in draft.stock_lines])]
+    number = next_numbers(ORDER_NUMBERS, count=len(drafts), first=FIRST_NUMBER)
+    orders = []
+    for place, (command, draft) in enumerate(drafts):
+        order = _order(command, draft.totals, number=number + place, at=at)
+        order.all_lines = _lines(order, draft)
+        order.all_shop_orders = _parts(order, draft)
+        orders.append(order)
+        events += _created(order, command)
+    Order.objects.bulk_create(orders)
+    OrderLine.objects.bulk_create([line for order in orders for line in order.all_lines])
+    ShopOrder.objects.bulk_create([part for order in orders for part in order.all_shop_orders])
+    Reservation.objects.bulk_create(
+        Reservation(order=order, expires_at=_held_until(order), created_at=at, updated_at=at)
+        for order in orders
+    )
+    open_topics([order.topic for order in orders])
+    record_all(events)
+    return orders
+
+
+def _order(command: PlaceCommand, totals: Totals, *, number: int, at: datetime) -> Order:
+    wanted = command.wanted
+    return Order(
+        number=number,
+        user=command.actor,
+        key=command.digest,
+        payment_flow=wanted.payment_flow,
+        fulfilment=wanted.fulfilment,
+        currency=totals.currency,
+        subtotal=totals.subtotal,
+        coupon_discount=totals.coupon_discount,
+        points_discount=totals.points_discount,
+        loyalty_discount=totals.loyalty_discount,
+        tax=totals.tax,
+        tax_included=totals.tax_included,
+        shipping_tax=totals.shipping_tax,
+        shipping=totals.shipping,
+        total=totals.total,
+        item_count=totals.item_count,
+        shipping_address=None if wanted.address is None else wanted.address.as_kept(),
+        created_at=at,
+        updated_at=at,
+    )
+
+
+def _lines(order: Order, draft: Draft) -> list[OrderLine]:
+    return [
+        OrderLine(
+            order=order,
+            shop_id=offer.shop_id,
+            product_id=offer.product_id,
+            sku_id=offer.sku_id,
+            title=offer.title,
+            code=offer.code,
+            category=offer.category,
+            options=offer.options,
+            image_url=offer.image_url or "",
+            quantity=pieces,
+            unit_price=offer.price,
+            line_total=line.line_total,
+            discount=line.discount,
+            tax=line.tax,
+            tax_included=line.tax_included,
+            tax_rate=line.tax_rate,
+            created_at=order.created_at,
+            updated_at=order.created_at,
+        )
+        for offer, pieces, line in zip(draft.offers, draft.pieces, draft.lines, strict=True)
+    ]
+
+
+def _parts(order: Order, draft: Draft) -> list[ShopOrder]:
+    parts: dict[UUID, ShopOrder] = {}
+    for offer, line in zip(draft.offers, draft.lines, strict=True):
+        part = parts.get(offer.shop_id)
+        if part is None:
+            part = parts[offer.shop_id] = ShopOrder(
+                order=order,
+                shop_id=offer.shop_id,
+                total=Decimal(0),
+                created_at=order.created_at,
+                updated_at=order.created_at,
+            )
+        part.total += line.charged
+    return list(parts.values())
+
+
+def _held_until(order: Order) -> datetime:
+    on_delivery = order.payment_flow == PaymentFlow.ON_DELIVERY
+    seconds = settings.REQUEST_TTL_S if on_delivery else settings.RESERVATION_TTL_S
+    return order.created_at + timedelta(seconds=seconds)
+
+
+def _created(order: Order, command: PlaceCommand) -> list[NewEvent]:
+    return told(
+        order,
+        ORDER_CREATED,
+        created_event(order),
+        actor_id=command.actor.public_id,
+        request_id=command.request_id,
+    )
+
+
+_gathering: Gathering[PlaceCommand, Order] = Gathering(place_orders)
+
+__all__ = [
+    "NewOrder",
+    "PlaceCommand",
+    "ShippingAddress",
+    "WantedLine",
+    "place_order",
+    "place_orders",
+    "quote",
+]
