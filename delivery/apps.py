@@ -4,6 +4,10 @@ from django.apps import AppConfig
 
 
 class DeliveryConfig(AppConfig):
-    """The delivery app."""
+    """Deliveries, couriers, positions, links that show the way; the socket topic `delivery:`."""
 
     name = "delivery"
+
+    def ready(self) -> None:
+        """Declare events and subscribers."""
+        from delivery import events, subscribers  # noqa: F401  # entering themselves is the effect

@@ -257,7 +257,7 @@ class PlainConsumer(ConnectionConsumer):
         fixed = scope.get("url_route", {}).get("kwargs", {})
         if "kind" not in fixed:
             return None
-        return f"{fixed['kind']}:{fixed['id']}"
+        return f"{fixed['kind']}:{fixed.get('prefix', '')}{fixed['id']}"
 
     async def _join_fixed(self, session: Session, topic: str, scope: dict[str, Any]) -> None:
         query = parse_qs(scope.get("query_string", b"").decode("latin-1"))

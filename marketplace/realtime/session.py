@@ -3,6 +3,7 @@
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -255,6 +256,10 @@ class Session:
                 topic_ref = parse_topic(spelled, dialect=self.wire.dialect, own=self.user_id)
                 if topic_ref is None:
                     raise UnmatchedTopic
+            if topic_ref.secret:
+                topic_ref = await self._look_up(topic_ref)
+                if self.closed:
+                    return
             self._make_room(spelled)
             membership = self._subscribe(topic_ref, ref.join_ref)
         except AppError as error:
@@ -271,6 +276,17 @@ class Session:
             return
         user = await self.runtime.authenticate(claims)
         self.runtime.adopt(self, user, claims)
+
+    async def _look_up(self, ref: TopicRef) -> TopicRef:
+        """The topic that a secret name leads to."""
+        try:
+            found = await self.runtime.run(ref.consumer.look_up, ref, self.address)
+        except AppError:
+            raise
+        except Exception as error:
+            logger.exception("join_failed", topic=ref.topic)
+            raise AppError from error
+        return replace(ref, id=found)
 
     def _make_room(self, spelled: str) -> None:
         if spelled not in self.memberships and len(self.memberships) >= self.runtime.max_topics:
@@ -455,7 +471,7 @@ class Session:
         try:
             command = getattr(consumer, row.method)(call)
         except AppError as error:
-            self.reply_error(ref, error, row.failure, call.request_id)
+            self.reply_error(ref, error, row.word_for(error), call.request_id)
             return
         self.outstanding += 1
 
@@ -465,7 +481,7 @@ class Session:
                 self.settled.set_result(None)
                 self.settled = None
             if isinstance(outcome, AppError):
-                self.reply_error(ref, outcome, row.failure, call.request_id)
+                self.reply_error(ref, outcome, row.word_for(outcome), call.request_id)
             elif row.answer is not None:
                 self.reply_later(ref, row.answer(outcome, call.ref.voice))
 
@@ -477,7 +493,7 @@ class Session:
         try:
             self.reply_ok(ref, getattr(consumer, row.method)(call))
         except AppError as error:
-            self.reply_error(ref, error, row.failure, call.request_id)
+            self.reply_error(ref, error, row.word_for(error), call.request_id)
 
     async def _run(self, membership: Membership, row: CommandRow, call: Call, ref: Ref) -> None:
         await self.until_settled()
@@ -485,7 +501,7 @@ class Session:
         try:
             response = await getattr(membership.ref.consumer, row.method)(call)
         except AppError as error:
-            self.reply_error(ref, error, row.failure, call.request_id)
+            self.reply_error(ref, error, row.word_for(error), call.request_id)
         except Exception:
             logger.exception("command_failed", command=row.name, request_id=call.request_id)
             self.reply_error(ref, AppError(), None, call.request_id)

@@ -77,7 +77,13 @@ class CommandRow:
     answer: Callable[[Any, str], dict[str, Any]] | None = None
     inline: bool = False
     failure: str | None = None
+    # Words for single codes, before `failure`.
+    failures: Mapping[str, str] = field(default_factory=dict)
     signal: bool = False
+
+    def word_for(self, error: AppError) -> str | None:
+        """The word that existing clients compare for this refusal, if they do."""
+        return self.failures.get(error.code, self.failure)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,16 +94,21 @@ class Spelling:
     prefix: str
     voice: str = STANDARD
     own: str | None = None
+    # What follows the prefix is a secret: the consumer looks up what it leads to.
+    is_secret: bool = False
+    # Whether documents name it; a spelling that is only there to be refused is not.
+    is_told: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class TopicRef:
-    """A topic as one client named it."""
+    """A topic as one client named it. `secret`: a name that has to be looked up, or was."""
 
     consumer: type["TopicConsumer"]
     id: str
     spelled: str
     voice: str
+    secret: str = ""
 
     @property
     def topic(self) -> str:
@@ -161,6 +172,19 @@ class TopicConsumer:
         raise NotImplementedError
 
     @classmethod
+    def authorise_again(cls, actor: "User | None", ref: TopicRef) -> None:
+        """Return if who has joined may hold the topic still; raises as `authorise`."""
+        cls.authorise(actor, ref.id, "join")
+
+    @classmethod
+    def look_up(cls, ref: TopicRef, address: str) -> str:
+        """The id behind `ref.secret`, in a thread with a database; raises why there is none.
+
+        address: of the client, whose misses count.
+        """
+        raise NotImplementedError
+
+    @classmethod
     def join(cls, actor: "User | None", ref: TopicRef, *, with_history: bool) -> Joined:
         """Authorise, and give the state of the topic. Runs in a thread with a database."""
         raise NotImplementedError
@@ -214,6 +238,8 @@ def parse_topic(text: str, *, dialect: str, own: str | None) -> TopicRef | None:
                 if own is None:
                     return TopicRef(consumer, "", text, spelling.voice)
                 return TopicRef(consumer, own, text, spelling.voice)
+            if spelling.is_secret:
+                return TopicRef(consumer, "", text, spelling.voice, secret=rest)
             found = consumer.normal_id(rest, own=own)
             return TopicRef(consumer, found or "", text, spelling.voice)
     return None

@@ -44,6 +44,28 @@ SIGNAL_FIELDS: dict[str, tuple[str, ...]] = {
     "presence.joined": ("room_id", "user_id", "username", "timestamp"),
     "presence.left": ("room_id", "user_id", "username", "timestamp"),
     "presence.diff": ("joins", "leaves"),
+    "location": (
+        "delivery_id",
+        "latitude",
+        "longitude",
+        "recorded_at",
+        "speed",
+        "speed_mps",
+        "accuracy",
+        "heading",
+        "eta_seconds",
+        "distance_m",
+    ),
+    "eta": (
+        "delivery_id",
+        "eta_seconds",
+        "eta_at",
+        "low_seconds",
+        "high_seconds",
+        "distance_m",
+        "speed_mps",
+        "reason",
+    ),
     "unread.changed": (
         "room_id",
         "unread_count",
@@ -121,7 +143,7 @@ def _server(name: str, row: Json) -> Json:
 def _spoken_topics() -> Iterator[tuple[type[TopicConsumer], Spelling]]:
     for _, consumer in sorted(consumers().items()):
         for spelling in consumer.spellings:
-            if spelling.dialect in PROTOCOLS:
+            if spelling.dialect in PROTOCOLS and spelling.is_told:
                 yield consumer, spelling
 
 

@@ -1,0 +1,458 @@
+"""Positions are stored, judged and told: one courier's at a time, or many couriers' together.
+
+A batch costs one update that takes the deliveries, one look at them and one insert, whoever sent
+how many. What a trail came to is kept in this process between two batches; the number that the
+update moves tells whether somebody else has added to it meanwhile, and then it is read again.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import structlog
+from django.conf import settings
+from django.db import DatabaseError
+from django.db.models import F
+
+from accounts.models import User
+from delivery import access
+from delivery.enums import MOVING, DeliveryStatus, Rejection
+from delivery.errors import DeliveryNotFound
+from delivery.models import Delivery, Location
+from delivery.selectors import attempt_began, fix_of
+from delivery.services import moves
+from delivery.services.announcing import tell_position
+from delivery.trail import TAKEN, Fix, Trail, own_fault
+from marketplace.core import limits
+from marketplace.core.clock import now
+from marketplace.core.db import IntegrityError, atomic, is_lost_race, is_unreachable, on_commit, run
+from marketplace.core.errors import AppError, Forbidden, IllegalTransition, Unavailable
+from marketplace.core.failpoints import reach
+from marketplace.core.ids import uuid7
+from marketplace.events.record import NewEvent, record_all
+
+logger = structlog.get_logger(__name__)
+
+POINTS = 100
+BUCKET = "location"
+# How much of a trail is read where this process does not know it: enough for the speeds of five
+# minutes and for every dwell.
+READ_BEFORE = 300
+# A late position is judged with what came after it, as far as this.
+READ_AFTER = 10_000
+KNOWN_TRAILS = 5_000
+# What took part in a trail: good ones, and those that only their neighbours spoke against.
+IN_TRAIL = (TAKEN, Rejection.SPEED.value)
+
+COLUMNS = (
+    "id", "courier_id", "status", "attempts", "started_at", "attempt_at", "nearby_at",
+    "destination_latitude", "destination_longitude", "fixes_version",
+)  # fmt: skip
+
+
+@dataclass(slots=True)
+class NewFix:
+    """One position as a courier's device tells it; metres, metres per second, degrees."""
+
+    latitude: float
+    longitude: float
+    recorded_at: datetime
+    accuracy: float | None = None
+    speed_mps: float | None = None
+    heading: float | None = None
+
+
+@dataclass(slots=True)
+class FixCommand:
+    """What one courier sends at one time; `actor` is the connection's user.
+
+    as_list: it came as `points`, and is answered so.
+    """
+
+    actor: User
+    delivery_id: UUID
+    fixes: list[NewFix]
+    received_at: datetime
+    as_list: bool = False
+    request_id: str = ""
+    # A repeated transaction must not charge the courier's rate again.
+    charged: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What became of one position. late: a later good one was known already."""
+
+    rejected: str
+    late: bool
+
+    @property
+    def accepted(self) -> bool:
+        """Whether it is part of the trail."""
+        return self.rejected == TAKEN
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedFixes:
+    """The verdicts of one command, in its order."""
+
+    verdicts: list[Verdict]
+    as_list: bool
+
+
+Outcome = RecordedFixes | AppError
+
+
+def record_fixes(commands: Sequence[FixCommand]) -> list[Outcome]:
+    """Store the positions of all of these, each command accepted or refused by itself.
+
+    The outcomes stand in their order: RecordedFixes, or DeliveryNotFound, Forbidden (who sees the
+    delivery and does not carry it), IllegalTransition (it is not on its way), RateLimited; then
+    nothing of that command is stored. One transaction for all; where it fails, each is tried alone.
+    """
+    try:
+        return run(lambda: _record(commands))
+    except AppError as error:
+        if len(commands) == 1 or isinstance(error, Unavailable):
+            return [error for _ in commands]
+    except IntegrityError:
+        if len(commands) == 1:
+            raise
+    except DatabaseError as error:
+        if is_unreachable(error) and not is_lost_race(error):
+            logger.error("fixes_failed", commands=len(commands), reason=type(error).__name__)
+            return [Unavailable() for _ in commands]
+        if len(commands) == 1:
+            raise
+    return [_record_alone(command) for command in commands]
+
+
+def _record_alone(command: FixCommand) -> Outcome:
+    try:
+        return record_fixes([command])[0]
+    except Exception:
+        logger.exception("fixes_failed", commands=1)
+        return AppError()
+
+
+def record_command(command: FixCommand) -> RecordedFixes:
+    """The same for one. Raises what `record_fixes` gives."""
+    [outcome] = record_fixes([command])
+    if isinstance(outcome, AppError):
+        raise outcome
+    return outcome
+
+
+# --- one batch ------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class _Unit:
+    """All that a batch holds for one delivery: the commands' places in it, in their order."""
+
+    row: Any
+    courier: User
+    places: list[int] = field(default_factory=list)
+    commands: list[FixCommand] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class _Entry:
+    """One position on its way in: the row to be, and the same as the trail takes it."""
+
+    row: Location
+    fix: Fix
+    step: int
+
+
+@dataclass(slots=True)
+class _Known:
+    """What a trail came to with the batch that moved the version to this."""
+
+    version: int
+    attempts: int
+    trail: Trail
+
+
+@dataclass(slots=True)
+class _Stored:
+    """What a batch writes and, after the commit, tells."""
+
+    rows: list[Location] = field(default_factory=list)
+    events: list[NewEvent] = field(default_factory=list)
+    flips: dict[str, list[UUID]] = field(default_factory=dict)
+    known: dict[UUID, _Known | None] = field(default_factory=dict)
+    shown: list[tuple[Location, Trail]] = field(default_factory=list)
+
+
+_trails: dict[UUID, _Known] = {}
+
+
+def _record(commands: Sequence[FixCommand]) -> list[Outcome]:
+    with atomic():
+        outcomes, units = _sort_out(commands)
+        stored = _Stored()
+        for unit in units.values():
+            verdicts = _take(unit, stored)
+            for place, command, found in zip(unit.places, unit.commands, verdicts, strict=True):
+                outcomes[place] = RecordedFixes(found, command.as_list)
+        _write(stored)
+        reach("before_commit")
+    return [outcomes[place] for place in range(len(commands))]
+
+
+def _write(stored: _Stored) -> None:
+    if stored.rows:
+        Location.objects.bulk_create(stored.rows)
+    for rejected, ids in stored.flips.items():
+        Location.objects.filter(id__in=ids).update(rejected=rejected)
+    on_commit(lambda: _settle(stored))
+    if stored.events:
+        record_all(stored.events)
+
+
+def _settle(stored: _Stored) -> None:
+    """After the commit: remember what the trails came to, and show the newest positions."""
+    for delivery_id, known in stored.known.items():
+        present = _trails.get(delivery_id)
+        if known is None:
+            _trails.pop(delivery_id, None)
+        elif present is None or present.version < known.version:
+            if len(_trails) >= KNOWN_TRAILS:
+                _trails.clear()
+            _trails[delivery_id] = known
+    for row, trail in stored.shown:
+        tell_position(row, trail)
+
+
+def _sort_out(
+    commands: Sequence[FixCommand],
+) -> tuple[dict[int, Outcome], dict[UUID, _Unit]]:
+    """Who may send: one update that holds the deliveries until the commit, and one query."""
+    rows = _lock(commands)
+    outcomes: dict[int, Outcome] = {}
+    units: dict[UUID, _Unit] = {}
+    for place, command in enumerate(commands):
+        row = rows.get(command.delivery_id)
+        refusal = _refusal(command, row)
+        if refusal is not None:
+            outcomes[place] = refusal
+            continue
+        unit = units.setdefault(command.delivery_id, _Unit(row, command.actor))
+        unit.places.append(place)
+        unit.commands.append(command)
+    return outcomes, units
+
+
+def _lock(commands: Sequence[FixCommand]) -> dict[UUID, Any]:
+    ids = sorted({command.delivery_id for command in commands})
+    couriers = {command.actor.pk for command in commands}
+    Delivery.objects.filter(id__in=ids, status__in=MOVING, courier_id__in=couriers).update(
+        fixes_version=F("fixes_version") + 1
+    )
+    found = Delivery.objects.filter(id__in=ids).order_by("id")
+    return {row.id: row for row in found.values_list(*COLUMNS, named=True)}
+
+
+def _refusal(command: FixCommand, row: Any) -> AppError | None:
+    if row is None:
+        return DeliveryNotFound()
+    if row.courier_id != command.actor.pk:
+        try:
+            access.delivery_to_see(actor=command.actor, key=command.delivery_id)
+        except AppError as error:
+            return error
+        return Forbidden("Only its courier tells where it is.")
+    if row.status not in MOVING:
+        return IllegalTransition("This delivery is not on its way.", status=row.status)
+    if command.charged:
+        return None
+    try:
+        limits.check(BUCKET, str(command.delivery_id))
+    except AppError as error:
+        return error
+    command.charged = True
+    return None
+
+
+# --- one delivery of a batch ----------------------------------------------------------------
+
+
+def _take(unit: _Unit, stored: _Stored) -> list[list[Verdict]]:
+    """Judge all positions of this delivery together; the verdicts of each command."""
+    row = unit.row
+    at, started_at = now(), row.started_at.timestamp()
+    entries = [
+        _entry(one, command, step, at=at, started_at=started_at)
+        for step, command in enumerate(unit.commands)
+        for one in command.fixes
+    ]
+    # Nobody else uses this trail while the delivery is held; it is put back after the commit.
+    known = _trails.pop(row.id, None)
+    if known is not None and (
+        known.version != row.fixes_version - 1 or known.attempts != row.attempts
+    ):
+        known = None
+    fresh = sorted(
+        (one for one in entries if one.row.rejected == TAKEN), key=lambda one: one.fix.at
+    )
+    before = None if known is None else _last_at(known.trail)
+    if known is not None and _is_in_order(known.trail, fresh):
+        trail = known.trail
+        for one in fresh:
+            one.row.rejected = trail.take(one.fix)
+        stored.known[row.id] = _Known(row.fixes_version, row.attempts, trail)
+    else:
+        trail, before, is_whole = _join_trail(row, fresh, stored)
+        stored.known[row.id] = _Known(row.fixes_version, row.attempts, trail) if is_whole else None
+    _mark_late(entries, before)
+    stored.rows += [one.row for one in entries]
+    _show(row, trail, fresh, before, stored)
+    stored.events += _crossings(row, trail, courier=unit.courier)
+    verdicts: list[list[Verdict]] = [[] for _ in unit.commands]
+    for one in entries:
+        verdicts[one.step].append(Verdict(one.row.rejected, one.row.late))
+    return verdicts
+
+
+def _entry(
+    one: NewFix, command: FixCommand, step: int, *, at: datetime, started_at: float
+) -> _Entry:
+    fix = Fix(one.recorded_at.timestamp(), one.latitude, one.longitude, one.speed_mps)
+    fault = own_fault(
+        fix,
+        accuracy_m=one.accuracy,
+        received_at=command.received_at.timestamp(),
+        started_at=started_at,
+    )
+    row = Location(
+        id=uuid7(),
+        delivery_id=command.delivery_id,
+        latitude=one.latitude,
+        longitude=one.longitude,
+        accuracy=one.accuracy,
+        speed_mps=one.speed_mps,
+        heading=one.heading,
+        recorded_at=one.recorded_at,
+        rejected=TAKEN if fault is None else fault.value,
+        late=False,
+        created_at=at,
+        updated_at=at,
+    )
+    return _Entry(row, fix, step)
+
+
+def _last_at(trail: Trail) -> float | None:
+    return None if trail.last is None else trail.last.at
+
+
+def _is_in_order(trail: Trail, fresh: Sequence[_Entry]) -> bool:
+    """Whether all of these come after what the trail has seen, each at an instant of its own."""
+    newest = trail.newest_at
+    for one in fresh:
+        if newest is not None and one.fix.at <= newest:
+            return False
+        newest = one.fix.at
+    return True
+
+
+def _join_trail(row: Any, fresh: list[_Entry], stored: _Stored) -> tuple[Trail, float | None, bool]:
+    """Read the trail around these, and judge them and what follows them anew, in order of time.
+
+    Gives the trail with them, when its last good position was before them, and whether it has been
+    read to its end. Positions whose verdict changes by what has come late are written again.
+    """
+    trail = Trail(destination=_destination(row), since=_since(row))
+    in_trail = Location.objects.filter(delivery_id=row.id, rejected__in=IN_TRAIL)
+    good_before = None
+    newest = in_trail.filter(rejected=TAKEN).order_by("-recorded_at", "-id").first()
+    if newest is not None:
+        good_before = newest.recorded_at.timestamp()
+    first = fresh[0].row.recorded_at if fresh else None
+    earlier = in_trail if first is None else in_trail.filter(recorded_at__lt=first)
+    for one in reversed(list(earlier.order_by("-recorded_at", "-id")[:READ_BEFORE])):
+        trail.trust(fix_of(one), rejected=one.rejected)
+    if first is None:
+        return trail, good_before, True
+    after = in_trail.filter(recorded_at__gte=first).order_by("recorded_at", "id")
+    later = list(after[: READ_AFTER + 1])
+    for fix, entry, known in _merged(fresh, later):
+        verdict = trail.take(fix)
+        if entry is not None:
+            entry.row.rejected = verdict
+        elif known is not None and known.rejected != verdict:
+            stored.flips.setdefault(verdict, []).append(known.id)
+    return trail, good_before, len(later) <= READ_AFTER
+
+
+def _merged(
+    fresh: Sequence[_Entry], later: Sequence[Location]
+) -> list[tuple[Fix, _Entry | None, Location | None]]:
+    """Both in order of time, one for each instant: the first that came; others are duplicates."""
+    merged: dict[float, tuple[Fix, _Entry | None, Location | None]] = {}
+    for known in later:
+        fix = fix_of(known)
+        merged.setdefault(fix.at, (fix, None, known))
+    for entry in fresh:
+        if entry.fix.at in merged:
+            entry.row.rejected = Rejection.DUPLICATE.value
+        else:
+            merged[entry.fix.at] = (entry.fix, entry, None)
+    return [merged[at] for at in sorted(merged)]
+
+
+def _destination(row: Any) -> tuple[float, float] | None:
+    if row.destination_latitude is None or row.destination_longitude is None:
+        return None
+    return (row.destination_latitude, row.destination_longitude)
+
+
+def _since(row: Any) -> float | None:
+    since = attempt_began(attempts=row.attempts, attempt_at=row.attempt_at)
+    return None if since is None else since.timestamp()
+
+
+def _mark_late(entries: Sequence[_Entry], before: float | None) -> None:
+    """Late is what is older than the last good position of the commands before its own."""
+    newest, newest_of_step, step = before, before, 0
+    for one in entries:
+        if one.step != step:
+            step, newest = one.step, newest_of_step
+        one.row.late = newest is not None and one.fix.at < newest
+        is_newer = newest_of_step is None or one.fix.at > newest_of_step
+        if one.row.rejected == TAKEN and is_newer:
+            newest_of_step = one.fix.at
+
+
+def _show(
+    row: Any, trail: Trail, fresh: Sequence[_Entry], before: float | None, stored: _Stored
+) -> None:
+    """The newest good position is shown, if it is one of these and of this attempt."""
+    if trail.last is None or (before is not None and trail.last.at <= before):
+        return
+    since = _since(row)
+    if since is not None and trail.last.at < since:
+        return
+    for one in reversed(fresh):
+        if one.fix is trail.last:
+            stored.shown.append((one.row, trail))
+            return
+
+
+def _crossings(row: Any, trail: Trail, *, courier: User) -> list[NewEvent]:
+    """What the fences say now and nobody has been told yet."""
+    events: list[NewEvent] = []
+    who: Mapping[str, Any] = {"actor": courier, "attempts": row.attempts}
+    status = row.status
+    if status == DeliveryStatus.IN_TRANSIT:
+        if row.nearby_at is None and trail.nearby.has_fired:
+            events += moves.pass_by(row.id, **who)
+        if trail.arrived.has_fired:
+            arrived = moves.arrive(row.id, **who)
+            status = DeliveryStatus.ARRIVED if arrived else status
+            events += arrived
+    if status == DeliveryStatus.ARRIVED and settings.GEOFENCE_AUTO_DELIVER and trail.door.has_fired:
+        events += moves.hand_over(row.id, **who)
+    return events

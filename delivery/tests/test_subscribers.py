@@ -1,0 +1,66 @@
+"""What happens elsewhere: a cancelled order takes its delivery along, who leaves hears no more."""
+
+import pytest
+
+from accounts.models import User
+from delivery.models import Courier, Delivery
+from delivery.services.creating import Destination, NewDelivery, create_delivery
+from delivery.tests.factories import bring
+from marketplace.events.subscribe import run_subscribers
+from marketplace.tests.sockets import Sockets, in_thread
+from orders.models import Order
+from orders.services.moves import accept_order, cancel_order
+from orders.tests.factories import make_order
+from shops.models import Shop
+from shops.services.members import remove_member
+from shops.tests.factories import make_product, make_staff
+
+
+@pytest.fixture
+def sent(shop: Shop, buyer: User, seller: User, courier: User) -> Delivery:
+    run_subscribers()
+    order = make_order(buyer, (make_product(shop), 1))
+    accept_order(actor=seller, order_id=order.id)
+    wanted = NewDelivery(
+        order_id=str(order.id),
+        courier_id=courier.public_id,
+        destination=Destination(text="The blue door"),
+    )
+    return create_delivery(actor=seller, wanted=wanted)
+
+
+@pytest.mark.django_db
+class TestCancelledOrders:
+    def test_take_their_deliveries_along(self, sent: Delivery, buyer: User, courier: User) -> None:
+        assert sent.order_id is not None
+        cancel_order(actor=buyer, order_id=sent.order_id)
+
+        run_subscribers()
+
+        sent.refresh_from_db()
+        assert sent.status == "cancelled"
+        assert Courier.objects.get(user=courier).load == 0
+
+    def test_change_nothing_that_is_on_its_way(self, sent: Delivery, admin: User) -> None:
+        bring(sent, "in_transit")
+
+        run_subscribers()
+
+        sent.refresh_from_db()
+        assert sent.status == "in_transit"
+        assert Order.objects.get().status == "shipped"
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_who_works_there_no_more_hears_no_more(
+    sockets: Sockets, shop: Shop, seller: User, stranger: User, delivery: Delivery
+) -> None:
+    await in_thread(make_staff, shop, stranger)
+    await in_thread(run_subscribers)
+    socket = await sockets.plain(stranger)
+    await socket.join(f"delivery:{delivery.id}")
+
+    await in_thread(remove_member, actor=seller, key=str(shop.id), user_id=stranger.public_id)
+    await in_thread(run_subscribers)
+
+    assert (await socket.event("removed"))["reason"] == "removed"

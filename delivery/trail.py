@@ -1,0 +1,165 @@
+"""What a courier's positions come to, in the order in which they were taken. Pure.
+
+A trail is a fold over positions by `recorded_at`: whatever order they came in, folding the same
+ones gives the same trail, the same rejections and the same crossings of the fences.
+"""
+
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from delivery.enums import Rejection
+from delivery.geo import SPEEDS_WITHIN_S, Point, distance_m
+
+WORST_ACCURACY_M = 100.0
+FASTEST_MPS = 55.0
+FUTURE_S = 60.0
+BEFORE_START_S = 60.0
+NEARBY_M, ARRIVED_M, DOOR_M = 100.0, 50.0, 30.0
+DWELL_S, DOOR_DWELL_S = 10.0, 120.0
+# A speed that nobody measured is that over so long a way back: between two neighbours the scatter
+# of the positions would be all of it.
+SPEED_OVER_S = 20.0
+MOST_SPEEDS = 300
+
+TAKEN = ""
+"""The rejection of a position that is good."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fix:
+    """One position. at: seconds since 1970 in which the device took it."""
+
+    at: float
+    latitude: float
+    longitude: float
+    speed_mps: float | None = None
+
+    @property
+    def point(self) -> Point:
+        """Where it is."""
+        return (self.latitude, self.longitude)
+
+
+def own_fault(
+    fix: Fix, *, accuracy_m: float | None, received_at: float, started_at: float
+) -> Rejection | None:
+    """What is wrong with the position by itself; what only its neighbours tell, the trail finds.
+
+    started_at: when the delivery first set off.
+    """
+    if fix.latitude == 0 and fix.longitude == 0:
+        return Rejection.STATIC
+    if accuracy_m is not None and accuracy_m > WORST_ACCURACY_M:
+        return Rejection.ACCURACY
+    if fix.at > received_at + FUTURE_S:
+        return Rejection.FUTURE
+    if fix.at < started_at - BEFORE_START_S:
+        return Rejection.BEFORE_START
+    return None
+
+
+class Fence:
+    """A circle around the destination: the first good position inside starts the dwell, one outside
+    ends it, the first inside that is `dwell_s` later fires, once.
+    """
+
+    __slots__ = ("dwell_s", "entered_at", "fired_at", "radius_m")
+
+    def __init__(self, radius_m: float, dwell_s: float) -> None:
+        self.radius_m = radius_m
+        self.dwell_s = dwell_s
+        self.entered_at: float | None = None
+        self.fired_at: float | None = None
+
+    def take(self, at: float, distance: float) -> None:
+        """The next good position."""
+        if distance > self.radius_m:
+            self.entered_at = None
+        elif self.entered_at is None:
+            self.entered_at = at
+        elif self.fired_at is None and at - self.entered_at >= self.dwell_s:
+            self.fired_at = at
+
+    @property
+    def has_fired(self) -> bool:
+        """Whether somebody has been inside long enough."""
+        return self.fired_at is not None
+
+
+class Trail:
+    """The good positions of one delivery so far. since: when this attempt began, else None."""
+
+    __slots__ = (
+        "_recent", "_speeds", "arrived", "destination", "door", "last", "nearby", "newest_at",
+        "since",
+    )  # fmt: skip
+
+    def __init__(self, *, destination: Point | None, since: float | None = None) -> None:
+        self.destination = destination
+        self.since = since
+        self.last: Fix | None = None
+        # Of all positions that the trail has looked at, the rejected ones too.
+        self.newest_at: float | None = None
+        self._begin_anew()
+
+    def _begin_anew(self) -> None:
+        self.nearby = Fence(NEARBY_M, DWELL_S)
+        self.arrived = Fence(ARRIVED_M, DWELL_S)
+        self.door = Fence(DOOR_M, DOOR_DWELL_S)
+        self._recent: deque[Fix] = deque()
+        self._speeds: deque[tuple[float, float]] = deque(maxlen=MOST_SPEEDS)
+
+    def take(self, fix: Fix) -> str:
+        """The next position by time; TAKEN, or why it is not used."""
+        self.newest_at = fix.at
+        last = self._last_for(fix)
+        if last is not None:
+            gap = fix.at - last.at
+            if distance_m(last.point, fix.point) > FASTEST_MPS * gap:
+                return Rejection.SPEED.value
+        self._add(fix)
+        return TAKEN
+
+    def trust(self, fix: Fix, *, rejected: str) -> None:
+        """The next position by time, with the verdict that it has already."""
+        self.newest_at = fix.at
+        self._last_for(fix)
+        if rejected == TAKEN:
+            self._add(fix)
+
+    def _last_for(self, fix: Fix) -> Fix | None:
+        """The good position before this one; none where an attempt begins between the two."""
+        since, last = self.since, self.last
+        if since is not None and last is not None and last.at < since <= fix.at:
+            self.last = None
+            self._begin_anew()
+        return self.last
+
+    def _add(self, fix: Fix) -> None:
+        self.last = fix
+        self._note_speed(fix)
+        if self.destination is None or (self.since is not None and fix.at < self.since):
+            return
+        distance = distance_m(fix.point, self.destination)
+        self.nearby.take(fix.at, distance)
+        self.arrived.take(fix.at, distance)
+        self.door.take(fix.at, distance)
+
+    def _note_speed(self, fix: Fix) -> None:
+        recent = self._recent
+        recent.append(fix)
+        while len(recent) > 1 and fix.at - recent[1].at >= SPEED_OVER_S:
+            recent.popleft()
+        speed = fix.speed_mps
+        if speed is None:
+            gap = fix.at - recent[0].at
+            if gap < SPEED_OVER_S:
+                return
+            speed = distance_m(recent[0].point, fix.point) / gap
+        self._speeds.append((fix.at, speed))
+
+    def speeds(self, *, now: float) -> Iterator[float]:
+        """The speeds of the last five minutes, in m/s."""
+        oldest = now - SPEEDS_WITHIN_S
+        return (speed for at, speed in list(self._speeds) if at >= oldest)
