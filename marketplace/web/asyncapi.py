@@ -214,7 +214,7 @@ def _describe_connection(*, channels: Json, operations: Json, messages: Json) ->
 
 
 def _channel(consumer: type[TopicConsumer], spelling: Spelling, *, keys: list[str]) -> Json:
-    parameter = _parameter(consumer)
+    parameter = "token" if spelling.is_secret else _parameter(consumer)
     address = spelling.prefix if consumer.is_single else f"{spelling.prefix}{{{parameter}}}"
     if spelling.dialect == "feed":
         address = PROTOCOLS["feed"]["path"].replace("{topic}", address)
@@ -224,7 +224,7 @@ def _channel(consumer: type[TopicConsumer], spelling: Spelling, *, keys: list[st
         "title": f"{consumer.kind} over {PROTOCOLS[spelling.dialect]['title']}",
         "description": f"{consumer.summary}{own}".strip(),
         "servers": [{"$ref": f"#/servers/{spelling.dialect}"}],
-        "parameters": {parameter: {"description": f"Id of the {consumer.kind}."}},
+        "parameters": {parameter: {"description": _meaning(consumer, spelling)}},
         "messages": {key: {"$ref": f"#/components/messages/{key}"} for key in keys},
     }
     if consumer.is_single:
@@ -345,6 +345,13 @@ def _shared_schemas() -> Json:
             },
         },
     }
+
+
+def _meaning(consumer: type[TopicConsumer], spelling: Spelling) -> str:
+    """What stands for the topic in its address."""
+    if spelling.is_secret:
+        return f"What opens the {consumer.kind} without a sign-in; it shows and changes nothing."
+    return f"Id of the {consumer.kind}."
 
 
 def _parameter(consumer: type[TopicConsumer]) -> str:
