@@ -1,4 +1,4 @@
-"""Rooms, their members and messages, as staff see them.
+"""Rooms, their members, messages and notifications, as staff see them.
 
 An administrator may do everything except read a direct room that nobody has reported.
 """
@@ -12,7 +12,7 @@ from django.urls import reverse
 from django.utils.html import format_html
 
 from chat.enums import RoomKind
-from chat.models import Member, Message, Room
+from chat.models import Member, Message, Notification, Room
 from marketplace.core.admin import HistoryAdmin, column, read_uuid
 
 HIDDEN = "(hidden: direct room)"
@@ -87,14 +87,42 @@ class RoomAdmin(HistoryAdmin):
 class MemberAdmin(HistoryAdmin):
     """Who is in which room."""
 
-    list_display = ("user", "room", "role", "read_number", "muted", "joined_at")
-    list_filter = ("role", "muted", "room__kind")
+    list_display = ("user", "room", "role", "read_number", "muted", "dialogue", "joined_at")
+    list_filter = ("role", "muted", "wizard_open", "room__kind")
     list_select_related = ("user", "room")
     ordering = ("-joined_at", "-id")
     search_fields = ("user__email__exact", "user__username_key__exact", "user__phone_number__exact")
     search_help_text = "The id of a room or a user, or a whole e-mail address, user name or phone."
     key_fields = ("pk", "room_id", "user_id")
     text_key_fields = ("user__public_id",)
+    # Not what he has answered so far: that was said in the room, which may be nobody's business.
+    fields = (
+        "id",
+        "room",
+        "user",
+        "role",
+        "read_number",
+        "read_seq",
+        "muted",
+        "joined_at",
+        "dialogue",
+        "dialogue_since",
+        "wizard_open",
+        "wizard_asked",
+        "wizard_number",
+    )
+    readonly_fields = fields
+
+    @column("Dialogue", ordering="wizard_open")
+    def dialogue(self, member: Member) -> str:
+        """The command and the step that his next message answers."""
+        wizard = member.wizard
+        return f"@{wizard['command']}: {wizard['step']}" if wizard else "-"
+
+    @column("Asked at")
+    def dialogue_since(self, member: Member) -> str:
+        """When the assistant asked the question that is open."""
+        return str(member.wizard["asked_at"]) if member.wizard else "-"
 
 
 @admin.register(Message)
@@ -152,3 +180,17 @@ class MessageAdmin(HistoryAdmin):
         if search_term.strip() and read_uuid(search_term.strip()) is None:
             found = found.filter(~Q(room__kind=RoomKind.DIRECT), deleted_at__isnull=True)
         return found, repeats
+
+
+@admin.register(Notification)
+class NotificationAdmin(HistoryAdmin):
+    """What people were told."""
+
+    list_display = ("created_at", "user", "type", "title", "body", "read_at")
+    list_filter = ("type",)
+    list_select_related = ("user",)
+    ordering = ("-id",)  # UUIDv7: the newest first, by the index that is there anyway
+    search_fields = ("user__email__exact", "user__username_key__exact", "user__phone_number__exact")
+    search_help_text = "A whole id, e-mail address, user name or phone."
+    key_fields = ("pk", "user_id")
+    text_key_fields = ("user__public_id",)

@@ -13,7 +13,9 @@ from chat.services.messages import SendCommand, SentMessage, send_messages
 from chat.services.typing import typing_changed
 from chat.shapes import (
     group_message,
+    group_notification,
     market_message,
+    market_notification,
     market_read,
     market_room,
     market_room_event,
@@ -228,10 +230,10 @@ class AnnouncementsConsumer(TopicConsumer):
 
 
 class UserConsumer(TopicConsumer):
-    """A person's own feed: unread counts, and later notifications."""
+    """A person's own feed: notifications, unread counts."""
 
     kind: ClassVar[str] = "user"
-    summary: ClassVar[str] = "A person's own feed: unread counts on all devices."
+    summary: ClassVar[str] = "A person's own feed: notifications, unread counts on all devices."
     spellings = (
         Spelling("plain", "user:", own="me"),
         Spelling("phoenix", "notification:", voice=NOTIFICATION, own="me"),
@@ -243,6 +245,25 @@ class UserConsumer(TopicConsumer):
             Spoken(("unread_changed",)),
             "Unread counts of the rooms that changed; at most once a second.",
             durable=False,
+        ),
+        EventRow(
+            "notification.created",
+            Spoken(("notification",), market_notification),
+            "Somebody is told something; `unread_count` of his notifications.",
+            voices={NOTIFICATION: Spoken(("send_notification",), group_notification)},
+        ),
+        EventRow("order.created", Spoken(("order_created",)), "One has ordered."),
+        EventRow(
+            "order.status_changed",
+            Spoken(("order_updated",)),
+            "An order stands elsewhere.",
+        ),
+        EventRow("payment.succeeded", Spoken(("payment_succeeded",)), "An order has been paid."),
+        EventRow("payment.refunded", Spoken(("payment_refunded",)), "Money went back."),
+        EventRow(
+            "delivery.offered",
+            Spoken(("delivery_offered",)),
+            "A courier may take a delivery.",
         ),
     )
 

@@ -1,4 +1,4 @@
-"""The facts that chat records, on `room:<id>` and `announcements`."""
+"""The facts that chat records, on `room:<id>`, `user:<id>` and `announcements`."""
 
 from marketplace.events.catalog import declare
 
@@ -32,3 +32,8 @@ declare(
 declare("member.joined", "Somebody came in.", *MEMBER_FIELDS)
 declare("member.left", "Somebody went by himself.", *MEMBER_FIELDS)
 declare("member.removed", "Somebody was taken out.", *MEMBER_FIELDS)
+declare(
+    "notification.created",
+    "Somebody is told something, on `user:<id>`; `unread_count` of his notifications.",
+    "id", "type", "title", "body", "data", "read_at", "created_at", "unread_count",
+)  # fmt: skip

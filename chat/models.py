@@ -7,7 +7,7 @@ writes no row of any other member, however large the room.
 from django.conf import settings
 from django.db import models
 
-from chat.enums import MessageKind, RoomKind, RoomRole, SenderType
+from chat.enums import MessageKind, NotificationType, RoomKind, RoomRole, SenderType
 from marketplace.core.clock import now
 from marketplace.core.models import BaseModel
 
@@ -61,6 +61,14 @@ class Member(BaseModel):
     read_seq = models.BigIntegerField(default=0)
     muted = models.BooleanField(default=False)
     joined_at = models.DateTimeField(default=now)
+    # His dialogue with the assistant: `commands/dialogue.py: Wizard`. `wizard_open` is all that
+    # storing a message looks at: what he says next may concern the assistant, because a dialogue is
+    # open or an answer is still to come. The numbers are those of his newest message that has asked
+    # and of the last one that was answered; between them the jobs find their work, in its order.
+    wizard = models.JSONField(null=True, blank=True)
+    wizard_open = models.BooleanField(default=False)
+    wizard_asked = models.BigIntegerField(default=0)
+    wizard_number = models.BigIntegerField(default=0)
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["room", "user"], name="member_room_user")]
@@ -122,3 +130,33 @@ class Message(BaseModel):
 
     def __str__(self) -> str:
         return f"{self.room_id} #{self.number}"
+
+
+class Notification(BaseModel):
+    """Something that a person is told, kept until he has read it, and after."""
+
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        on_delete=models.CASCADE,
+        related_name="notifications",
+        db_index=False,
+    )
+    type = models.CharField(max_length=24, choices=NotificationType.choices)
+    title = models.CharField(max_length=200)
+    body = models.TextField(blank=True, default="")
+    data = models.JSONField(default=dict, blank=True)
+    # What it tells of: a person is told of one thing once. Null once it may be told of again.
+    key = models.CharField(max_length=128, null=True, blank=True)
+    read_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["user", "key"], name="notification_user_key")
+        ]
+        indexes = [
+            models.Index(fields=["user", "id"], name="notification_newest"),
+            models.Index(fields=["user", "read_at"], name="notification_unread"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.type} for {self.user_id}"

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from accounts.models import User
 from chat.enums import SenderType
-from chat.models import Member, Message, Room
+from chat.models import Member, Message, Notification, Room
 from marketplace.core.clock import wire_time, wire_time_or_none
 
 ASSISTANT_SENDER_ID = "ai_system"
@@ -134,6 +134,19 @@ def room_payload(
         "muted": mine is not None and mine.muted,
         "last_message": last_message,
         "latest_seq": latest_seq,
+    }
+
+
+def notification_payload(notification: Notification) -> dict[str, Any]:
+    """Notification."""
+    return {
+        "id": str(notification.id),
+        "type": notification.type,
+        "title": notification.title,
+        "body": notification.body,
+        "data": notification.data,
+        "read_at": wire_time_or_none(notification.read_at),
+        "created_at": wire_time(notification.created_at),
     }
 
 

@@ -62,3 +62,30 @@ def group_message(message: dict[str, Any]) -> dict[str, Any]:
 def sent_to_group(message: dict[str, Any]) -> dict[str, Any]:
     """The reply to a message on a group topic; existing clients compare `status`."""
     return market_message(message) | group_message(message) | {"status": "pending"}
+
+
+def market_notification(notification: dict[str, Any]) -> dict[str, Any]:
+    """A notification of Realtime Market, Phoenix and plain."""
+    return notification | {"_id": notification["id"]}
+
+
+def group_notification(notification: dict[str, Any]) -> dict[str, Any]:
+    """A notification as Beat Messaging's topic `notification:` tells it."""
+    data = notification["data"] or {}
+    group_id = data.get("group_id")
+    return {
+        "id": notification["id"],
+        "type": notification["type"],
+        "title": notification["title"],
+        "body": notification["body"],
+        "metadata": {
+            "group_id": group_id,
+            "actor_id": data.get("actor_id"),
+            "reference_id": group_id,
+            "reference_type": None if group_id is None else "group",
+            "inserted_at": notification["created_at"],
+        },
+        "read": notification["read_at"] is not None,
+        "data": data,
+        "unread_count": notification["unread_count"],
+    }

@@ -1,9 +1,11 @@
-"""What happens elsewhere and concerns rooms."""
+"""What happens elsewhere and concerns rooms, or people who are to be told."""
 
 from accounts.models import User
 from chat.enums import RoomKind
 from chat.models import Room
 from chat.services.members import add_member, remove_member
+from chat.services.notices import notices_of_delivery, notices_of_order
+from chat.services.notifications import notify_all
 from chat.services.rooms import shop_key
 from marketplace.core.inputs import read_id
 from marketplace.events.models import Event
@@ -29,3 +31,25 @@ def keep_staff_in_rooms(events: list[Event]) -> None:
                 add_member(room=room, user=user)
             else:
                 remove_member(room=room, user=user)
+
+
+@subscribes(
+    subscriber="delivery_notices",
+    names=("delivery.status_changed", "delivery.milestone"),
+    from_now=True,
+)
+def tell_of_delivery(events: list[Event]) -> None:
+    """Customer and courier are told how it goes; the copies on other topics tell nothing new."""
+    own = [event for event in events if event.topic.startswith("delivery:")]
+    if own:
+        notify_all(notices_of_delivery(own))
+
+
+@subscribes(
+    subscriber="order_notices", names=("order.created", "order.status_changed"), from_now=True
+)
+def tell_of_order(events: list[Event]) -> None:
+    """The shop's people are told of a new order, its buyer of what becomes of it."""
+    own = [event for event in events if event.topic.startswith("order:")]
+    if own:
+        notify_all(notices_of_order(own))

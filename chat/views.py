@@ -178,7 +178,8 @@ class MessageViewSet(BaseViewSet):
     @extend_schema(
         operation_id="messages_send", tags=["chat"], summary="Send a message",
         description="A resend with the same `client_id`, on whatever protocol, is answered with "
-        "200, the first message and `duplicate: true`.",
+        "200, the first message and `duplicate: true`. A text that begins with a command such as "
+        "`@createshop` is stored like any other; the assistant answers in the same room.",
         request=SendMessageInput, responses={201: MessageOutput, 200: MessageOutput},
     )  # fmt: skip
     def create(self, request: Request, room_id: str) -> Response:

@@ -114,6 +114,18 @@ def list_products(asked: ProductQuery) -> QuerySet[Any]:
     return found
 
 
+def list_products_of(*, user: User) -> QuerySet[Any]:
+    """What the open shops sell that this user works for, newest first; nothing archived."""
+    shops = list_shops_of(user=user).values_list("id", flat=True)
+    found: QuerySet[Any] = (
+        Product.objects.filter(shop_id__in=list(shops))
+        .exclude(status=ProductStatus.ARCHIVED)
+        .order_by("-id")
+        .values_list(*PRODUCT_COLUMNS, named=True)
+    )
+    return found
+
+
 def count_products(asked: ProductQuery) -> int:
     """How many products there are of what is asked for."""
     return search.find(asked).order_by().count()

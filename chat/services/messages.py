@@ -15,11 +15,13 @@ from django.db import DatabaseError
 from django.db.models import Case, F, Q, Value, When
 
 from accounts.models import User
+from chat.commands.registry import is_addressed
 from chat.enums import MessageKind, SenderType
 from chat.errors import ContentRequired, ContentTooLong, MessageNotFound, RoomNotFound
 from chat.models import Member, Message, Room
 from chat.payloads import message_payload
 from chat.services import messages_postgres
+from chat.services.asking import ask_assistant
 from marketplace.core import limits
 from marketplace.core.clock import now
 from marketplace.core.db import IntegrityError, atomic, is_lost_race, is_unreachable, run
@@ -173,9 +175,11 @@ def _store_in_one_statement(commands: Sequence[SendCommand]) -> list[Outcome]:
     outcomes: dict[int, Outcome] = {}
     if settings.MESSAGE_RATE_LIMIT:
         _charge(commands, outcomes)
+    # A room in which somebody may be calling the assistant goes the portable way, in its order.
+    asking = {one.room_id for one in commands if is_addressed(one.content)}
     chosen: dict[tuple[UUID, UUID, str | int], tuple[int, SendCommand]] = {}
     for index, command in enumerate(commands):
-        if index not in outcomes:
+        if index not in outcomes and command.room_id not in asking:
             key = (command.room_id, command.actor.pk, command.client_id or index)
             chosen.setdefault(key, (index, command))
     if chosen:
@@ -319,6 +323,7 @@ def _write(fresh: Sequence[_Fresh], outcomes: dict[int, Outcome]) -> None:
     seqs = take_seqs(entries)
     numbers = _take_numbers(fresh, at=at)
     messages: list[Message] = []
+    said: list[tuple[Member, Message]] = []
     cursors: dict[UUID, tuple[int, int]] = {}
     next_seq, next_number = dict(seqs), dict(numbers)
     for one, entry in zip(fresh, entries, strict=True):
@@ -342,6 +347,7 @@ def _write(fresh: Sequence[_Fresh], outcomes: dict[int, Outcome]) -> None:
             updated_at=at,
         )
         messages.append(message)
+        said.append((member, message))
         cursors[member.id] = (number, seq)
         payload = message_payload(message, sender=member.user)
         entry.payload = payload | {"sender_email": member.user.email}
@@ -351,6 +357,7 @@ def _write(fresh: Sequence[_Fresh], outcomes: dict[int, Outcome]) -> None:
     Message.objects.bulk_create(messages)
     insert(entries, seqs)
     _move_own_cursors(cursors)
+    ask_assistant(said)
 
 
 def _take_numbers(fresh: Sequence[_Fresh], *, at: Any) -> dict[UUID, int]:

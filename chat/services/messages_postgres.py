@@ -1,8 +1,8 @@
 """PostgreSQL's twin of `messages._store`: a whole batch in one statement, one round trip.
 
 Measured, not assumed: benchmarks/RESULTS.md has the figures of both ways. The rules are the same
-and the same tests run on both: who is no member or resends gets no row here and is answered by
-the portable way, which knows why.
+and the same tests run on both: who is no member, resends, or may be talking to the assistant gets
+no row here and is answered by the portable way, which knows why.
 """
 
 from collections.abc import Sequence
@@ -39,7 +39,7 @@ WITH input AS MATERIALIZED (
 ), allowed AS MATERIALIZED (
     SELECT i.*, m.id AS member_id, u.public_id, u.username, u.name, u.avatar_url, u.email
     FROM input i
-    JOIN chat_member m ON m.room_id = i.room_id AND m.user_id = i.user_id
+    JOIN chat_member m ON m.room_id = i.room_id AND m.user_id = i.user_id AND NOT m.wizard_open
     JOIN accounts_user u ON u.id = i.user_id AND u.is_active
     WHERE NOT EXISTS (
         SELECT 1 FROM chat_message k

@@ -23,7 +23,7 @@ from chat.services.messages import (
     send_message,
     send_messages,
 )
-from chat.tests.conftest import together
+from chat.tests.conftest import WAYS, together
 from chat.tests.factories import make_group, say
 from marketplace.core import limits
 from marketplace.core.db import atomic
@@ -35,20 +35,9 @@ from marketplace.events.models import Event, TopicHead
 from marketplace.tests.cast import assert_events
 from marketplace.tests.plugin import forget_limits
 
-WAYS = ["portable", "one statement"]
-# The short way is PostgreSQL's alone.
-WAYS_HERE = WAYS if settings.DATABASE_ENGINE == "postgresql" else WAYS[:1]
 only_on_postgresql = pytest.mark.skipif(
     settings.DATABASE_ENGINE != "postgresql", reason="about PostgreSQL alone"
 )
-
-
-@pytest.fixture(params=WAYS_HERE)
-def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, db: None) -> str:
-    """Every rule holds on every way to store that this database has."""
-    if request.param == "portable":
-        monkeypatch.setattr(messages_postgres, "applies", lambda commands: False)
-    return str(request.param)
 
 
 @pytest.fixture
