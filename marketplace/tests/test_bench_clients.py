@@ -19,9 +19,12 @@ from pytest_django import Settings
 from accounts.models import AuthSession, User
 from accounts.services import sessions, tokens
 from chat.models import Member, Message, Room
+from delivery.geo import distance_m
+from delivery.models import Delivery
 from marketplace.core.clock import now
 from marketplace.events.models import Event, TopicHead
 from marketplace.realtime.runtime import runtime
+from shops.access import may_serve
 
 WIRES = Path(settings.BASE_DIR) / "benchmarks" / "wire"
 
@@ -187,6 +190,36 @@ class TestSecondCall:
 
 
 @pytest.mark.django_db
+class TestCouriers:
+    def test_drive_a_delivery_of_their_own_which_two_others_watch(self) -> None:
+        lines = bench_clients(suite="gps", sockets=6, senders=2, rooms=2)
+
+        assert [line.role for line in lines] == ["send"] * 2 + ["recv"] * 4
+        assert [line.room for line in lines] == [lines[n].room for n in (0, 1, 0, 0, 1, 1)]
+        assert [line.topic for line in lines] == [f"delivery:{line.room}" for line in lines]
+        for place, line in enumerate(lines[:2]):
+            delivery = Delivery.objects.get(id=UUID(line.room))
+            courier = User.objects.get(public_id=user_of(line))
+            assert (delivery.status, delivery.courier_id) == ("in_transit", courier.pk)
+            assert courier.role == "courier"
+            first, second = lines[2 + 2 * place : 4 + 2 * place]
+            assert delivery.customer.public_id == user_of(first)
+            worker = User.objects.get(public_id=user_of(second))
+            assert delivery.shop_id is not None
+            assert may_serve(actor=worker, shop_id=delivery.shop_id)
+            assert delivery.destination is not None
+            assert distance_m((41.0, 37.0 + place / 1000), delivery.destination) > 10_000
+
+    def test_are_made_once(self) -> None:
+        first = bench_clients(suite="gps", sockets=6, senders=2, rooms=2)
+        second = bench_clients(suite="gps", sockets=6, senders=2, rooms=2, protocol="phoenix")
+
+        assert [line.room for line in second] == [line.room for line in first]
+        assert second[0].topic == f"delivery:delivery_{first[0].room}"
+        assert Delivery.objects.count() == 2
+
+
+@pytest.mark.django_db
 class TestRefusals:
     def test_refuses_the_production_profile(self, settings: Settings) -> None:
         settings.PROFILE = "production"
@@ -195,9 +228,9 @@ class TestRefusals:
             bench_clients()
         assert User.objects.count() == 0
 
-    def test_says_that_gps_comes_with_deliveries(self) -> None:
-        with pytest.raises(CommandError, match="comes with deliveries"):
-            bench_clients(suite="gps")
+    def test_says_what_a_courier_needs(self) -> None:
+        with pytest.raises(CommandError, match="courier with a room of his own"):
+            bench_clients(suite="gps", sockets=6, senders=2, rooms=3)
 
     @pytest.mark.parametrize(
         ("sockets", "senders", "rooms"), [(5001, 1, 1), (0, 0, 0), (2, 3, 1), (2, 1, 3), (2, -1, 1)]

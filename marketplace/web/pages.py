@@ -1,6 +1,7 @@
 """The pages that a person sees first: what runs here, a place to try it, the dev inbox."""
 
 from typing import Any
+from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
@@ -65,6 +66,25 @@ def inbox(request: HttpRequest) -> HttpResponse:
         answer = JsonResponse({"items": messages})
         answer["Vary"] = "Accept"
     answer["Cache-Control"] = "no-store"
+    return answer
+
+
+@require_safe
+def track(request: HttpRequest, token: str) -> HttpResponse:
+    """`/track/<token>`: the customer's page. It knows nothing: it asks with the token, live."""
+    answer = render(
+        request,
+        "web/track.html",
+        {
+            "track_settings": {"token": token, "tiles": settings.MAP_TILES_URL},
+            "attribution": settings.MAP_TILES_ATTRIBUTION,
+        },
+    )
+    answer["Cache-Control"] = "no-store"
+    if settings.MAP_TILES_URL:
+        host = urlsplit(settings.MAP_TILES_URL)
+        # What django-csp's decorator sets, whose argument would be read only once.
+        vars(answer)["_csp_update"] = {"img-src": [f"{host.scheme}://{host.netloc}"]}
     return answer
 
 

@@ -7,6 +7,7 @@ from marketplace.web import documents, pages
 urlpatterns: list[URLPattern | URLResolver] = [
     path("", pages.landing, name="landing"),
     path("favicon.ico", pages.icon, name="icon"),
+    path("track/<str:token>", pages.track, name="track"),
     path("demo", pages.demo, name="demo"),
     path("demo/inbox", pages.inbox, name="inbox"),
     path("docs", documents.swagger, name="docs"),

@@ -4,9 +4,9 @@ What it must print is written in benchmarks/README.md, "The four commands".
 """
 
 from argparse import ArgumentParser
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
-from typing import Any, TypeVar
+from typing import Any
 from uuid import UUID
 
 from django.conf import settings
@@ -22,12 +22,14 @@ from marketplace.core.clock import now
 from marketplace.core.db import transactional
 from marketplace.core.ids import uuid7
 from marketplace.events.models import TopicHead
-
-Item = TypeVar("Item")
+from marketplace.management.bench_deliveries import ensure_deliveries, watched
+from marketplace.management.benchmarking import CHUNK, chunks, refuse_production
 
 TOPIC_OF_ROOM = {"plain": "room:{}", "phoenix": "chat:room_{}", "socketio": "{}"}
+TOPIC_OF_DELIVERY = {
+    "plain": "delivery:{}", "phoenix": "delivery:delivery_{}", "socketio": "{}",
+}  # fmt: skip
 MOST_SOCKETS = 5000
-CHUNK = 500  # rows per statement: SQLite bounds the parameters of one
 TOKEN_LEFT_S = 1200  # the kit needs 600 from the start of a run
 
 
@@ -48,10 +50,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         """Make what is missing, then print."""
         suite, sockets, rooms = options["suite"], options["sockets"], options["rooms"]
-        if settings.PROFILE == "production":
-            raise CommandError("Benchmarks do not run on the production profile.")
-        if suite == "gps":
-            raise CommandError("The gps suite comes with deliveries.")
+        refuse_production()
         if not (1 <= rooms <= sockets <= MOST_SOCKETS and 0 <= options["senders"] <= sockets):
             raise CommandError(
                 f"1 <= rooms <= sockets <= {MOST_SOCKETS} and 0 <= senders <= sockets must hold."
@@ -60,22 +59,35 @@ class Command(BaseCommand):
             raise CommandError(f"TOKEN_TTL_OTP must be at least {TOKEN_LEFT_S} s.")
         set_name = f"bench_{suite}_{sockets}_{rooms}"
         people = ensure_people(set_name=set_name, count=sockets)
-        places = ensure_rooms(set_name=set_name, people=people, count=rooms)
+        senders, is_gps = options["senders"], suite == "gps"
+        if is_gps:
+            if not 1 <= senders == rooms < sockets:
+                raise CommandError("In gps every sender is a courier with a room of his own.")
+            places = ensure_deliveries(set_name=set_name, people=people, couriers=senders)
+        else:
+            places = ensure_rooms(set_name=set_name, people=people, count=rooms)
         sessions = ensure_sessions(people=people)
+        spelling = (TOPIC_OF_DELIVERY if is_gps else TOPIC_OF_ROOM)[options["protocol"]]
         for i, user in enumerate(people):
-            session, room_id = sessions[user.pk], places[i % rooms]
+            session = sessions[user.pk]
             # As the sign-in itself signed it: no token outlives its session.
             token = tokens.issue(user, session, issued_at=session.created_at)
-            role = "both" if i < options["senders"] else "recv"
-            topic = TOPIC_OF_ROOM[options["protocol"]].format(room_id)
-            self.stdout.write(f"{role}\t{token}\t{room_id}\t{topic}")
+            if i < senders:
+                role = "send" if is_gps else "both"
+            else:
+                role = "recv"
+            if is_gps and i >= senders:
+                place = places[watched(i - senders, couriers=senders, watchers=sockets - senders)]
+            else:
+                place = places[i % rooms]
+            self.stdout.write(f"{role}\t{token}\t{place}\t{spelling.format(place)}")
 
 
 def ensure_people(*, set_name: str, count: int) -> list[User]:
     """The users of this set in their order. They have no password and never sign in by one."""
     known = _people(set_name)
     missing = [name for i in range(count) if (name := f"{set_name}_{i}") not in known]
-    for names in _chunks(missing):
+    for names in chunks(missing):
         _create_people(names)
     if missing:
         known = _people(set_name)
@@ -127,7 +139,7 @@ def ensure_rooms(*, set_name: str, people: Sequence[User], count: int) -> list[U
 def _check_members(*, places: Sequence[UUID], people: Sequence[User]) -> None:
     expected = {(places[i % len(places)], user.pk) for i, user in enumerate(people)}
     found: set[tuple[UUID, UUID]] = set()
-    for keys in _chunks(places):
+    for keys in chunks(places):
         found |= set(
             Member.objects.filter(room__in=keys).order_by("pk").values_list("room", "user")
         )
@@ -138,7 +150,7 @@ def _check_members(*, places: Sequence[UUID], people: Sequence[User]) -> None:
 def ensure_sessions(*, people: Sequence[User]) -> dict[UUID, AuthSession]:
     """A living session for everyone, with time left for a run; by the user's key."""
     living: dict[UUID, AuthSession] = {}
-    for users in _chunks(people):
+    for users in chunks(people):
         living |= _living_sessions(users)
         missing = [user for user in users if user.pk not in living]
         if missing:
@@ -175,8 +187,3 @@ def _create_sessions(users: Sequence[User]) -> dict[UUID, AuthSession]:
     ]
     AuthSession.objects.bulk_create(rows, batch_size=CHUNK)
     return {row.user_id: row for row in rows}
-
-
-def _chunks(rows: Sequence[Item]) -> Iterator[Sequence[Item]]:
-    for start in range(0, len(rows), CHUNK):
-        yield rows[start : start + CHUNK]

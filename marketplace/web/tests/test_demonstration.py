@@ -101,6 +101,7 @@ class TestDemo:
 
     def test_keeps_somebody_who_took_a_phone_before(self) -> None:
         taken = User.objects.create(phone_number="+15550100001", name="Early")
+        TopicHead.objects.create(topic=taken.topic, epoch="1")
 
         run()
 

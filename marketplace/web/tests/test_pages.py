@@ -228,3 +228,34 @@ class TestStaticFiles:
 
         assert answer.status_code == 302
         assert answer["Location"] == "/static/web/favicon.svg"
+
+
+class TestTrack:
+    def test_gives_the_page_that_asks_by_itself(self, client: Client) -> None:
+        answer = client.get("/track/some-token")
+
+        assert answer.status_code == 200
+        assert '{"token": "some-token", "tiles": ""}' in answer.content.decode()
+        assert answer["Cache-Control"] == "no-store"
+        assert answer["Referrer-Policy"] == "no-referrer"
+
+    def test_puts_no_token_into_its_markup_unescaped(self, client: Client) -> None:
+        answer = client.get("/track/%3Cscript%3E")
+
+        assert "\\u003Cscript\\u003E" in answer.content.decode()
+        assert '"<script>' not in answer.content.decode()
+
+    @pytest.mark.django_db
+    def test_may_load_tiles_from_where_the_setting_says(
+        self, client: Client, settings: Settings
+    ) -> None:
+        assert "tiles.example" not in client.get("/track/t")["Content-Security-Policy"]
+        settings.MAP_TILES_URL = "https://tiles.example/{z}/{x}/{y}.png"
+
+        answer = client.get("/track/t")
+
+        policy = dict(
+            part.strip().split(" ", 1) for part in answer["Content-Security-Policy"].split(";")
+        )
+        assert policy["img-src"] == "'self' data: blob: https://tiles.example"
+        assert "tiles.example" not in client.get("/demo")["Content-Security-Policy"]

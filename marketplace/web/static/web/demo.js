@@ -2,6 +2,7 @@
 
 import { call, forgetSignIn, freshToken, keepSignIn, open as openCall, signIn } from "./api.js";
 import { Connection } from "./connection.js";
+import { Market } from "./market.js";
 
 const byId = (id) => document.getElementById(id);
 const PEOPLE = JSON.parse(byId("demo-people").textContent);
@@ -16,6 +17,7 @@ const talks = new Map(); // id -> what was loaded of a room that was opened
 const names = new Map(PEOPLE.filter((person) => person.id).map((person) => [person.id, person.name]));
 let me = null;
 let connection = null;
+let market = null;
 let current = null;
 let lastTyping = 0;
 let phone = "";
@@ -82,6 +84,9 @@ async function signOut() {
 function end(text) {
   connection?.stop();
   connection = null;
+  market?.stop();
+  market = null;
+  showPart("talk");
   forgetSignIn();
   rooms.clear();
   talks.clear();
@@ -99,6 +104,7 @@ async function begin() {
   byId("sign-in").hidden = true;
   byId("talk").hidden = false;
   showNewTalk();
+  market = new Market({ me, talk: showRoomOf, problem: marketProblem });
   try {
     await loadRooms();
   } catch (error) {
@@ -130,6 +136,27 @@ async function loadRooms() {
   } while (cursor);
   gone.forEach((id) => rooms.delete(id));
   showRooms();
+}
+
+// ---------------------------------------------------------------- talk or market
+
+function showPart(part) {
+  for (const name of ["talk", "market"]) byId(`part-${name}`).setAttribute("aria-pressed", String(name === part));
+  byId("talk-body").hidden = part !== "talk";
+  if (market) market.show(part === "market");
+  else byId("market").hidden = true;
+}
+
+function showRoomOf(room) {
+  keepRoom(room);
+  showRooms();
+  showPart("talk");
+  location.hash = room.id;
+}
+
+function marketProblem(text) {
+  byId("market-problem").textContent = text;
+  byId("market-problem").hidden = !text;
 }
 
 function keepRoom(room) {
@@ -561,6 +588,7 @@ function noteMember(talk, room, event, payload) {
 }
 
 function heardForMe(event, payload) {
+  market?.heard(event);
   if (event !== "unread_changed") return;
   const unknown = Object.keys(payload.rooms ?? {}).some((id) => !rooms.has(id));
   for (const [id, count] of Object.entries(payload.rooms ?? {})) {
@@ -628,6 +656,8 @@ document.querySelectorAll(".person[data-phone]").forEach((button) =>
   }),
 );
 byId("sign-out").addEventListener("click", signOut);
+byId("part-talk").addEventListener("click", () => showPart("talk"));
+byId("part-market").addEventListener("click", () => showPart("market"));
 byId("back").addEventListener("click", () => {
   location.hash = "";
 });
