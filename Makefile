@@ -3,6 +3,7 @@
 
 PYTHON ?= python3
 WORKERS ?= 2
+STORIES ?= marketplace/tests/test_clients_stories.py marketplace/tests/test_clients_market.py
 PY := .venv/bin/python
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
@@ -57,10 +58,10 @@ integration: $(DEV) ## Run the tests with database
 coverage: $(DEV) ## Run the suite and show which lines no test reaches (htmlcov/ has the pages)
 	@$(PY) -m pytest -q --cov --cov-report=term --cov-report=html
 
-test-clients: $(DEV) ## Run the official clients (Node's npm packages) against real servers
+test-clients: $(DEV) ## Run the official clients (npm) against real servers (STORIES chooses the files)
 	@command -v npm >/dev/null || { echo "test-clients needs Node.js with npm"; exit 2; }
 	@npm ci --prefix marketplace/tests/clients --no-audit --no-fund --silent
-	@MARKETPLACE_CLIENTS=required $(PY) -m pytest -q marketplace/tests/test_clients_stories.py
+	@MARKETPLACE_CLIENTS=required $(PY) -m pytest -q $(STORIES)
 
 ci: ## Run everything that has to hold before a change goes in (.ci/run)
 	@.ci/run

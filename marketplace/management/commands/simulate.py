@@ -1,10 +1,12 @@
 """`manage.py simulate --seed 7 --hours 24 --speed 600`: a market that plays itself."""
 
 import json
+import logging
 from argparse import ArgumentParser
 from dataclasses import asdict
 from typing import Any
 
+import structlog
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 from rich.console import Console
@@ -37,6 +39,11 @@ class Command(BaseCommand):
             raise CommandError("--hours is more than 0 and at most 744.")
         if not 1 <= options["sellers"] <= 50:
             raise CommandError("--sellers is 1 to 50.")
+        if options["verbosity"] < 2:
+            # A line per request would be the whole story; `-v 2` tells it.
+            structlog.configure(
+                wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING)
+            )
         console = Console(stderr=True)
         names = ("seed", "hours", "speed", "sellers", "buyers", "couriers")
         try:
