@@ -15,7 +15,7 @@ from orders.enums import OrderStatus, PaymentFlow, ReservationStatus
 from orders.errors import UnsupportedPaymentFlow
 from orders.models import Order, Payment, Reservation
 from orders.services import fulfilment
-from orders.services.payments import cash_payment, give_back, settle
+from orders.services.payments import cash_payment, check_owed, give_back, settle
 from orders.services.transitions import locked, move
 
 logger = structlog.get_logger(__name__)
@@ -106,6 +106,7 @@ def _pay(*, actor: User, order_id: UUID | str, method: str) -> tuple[Order, Paym
     if seen.payment_flow != PaymentFlow.ON_DELIVERY:
         raise UnsupportedPaymentFlow("This order is not paid on delivery.")
     order = locked(seen.id)
+    check_owed(order)
     payment = cash_payment(order)
     events = settle(order=order, payment=payment, actor_id=actor.public_id)
     record_audit(

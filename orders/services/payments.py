@@ -31,6 +31,12 @@ PAYABLE = (
 )
 
 
+def check_owed(order: Order) -> None:
+    """Raises IllegalTransition where the order is paid already, or its goods are not due."""
+    if order.payment_status not in OWED or order.status not in PAYABLE:
+        raise IllegalTransition("This order is not to be paid any more.")
+
+
 def cash_payment(order: Order) -> Payment:
     """The one payment in cash that this order can have; made now if it is not there yet."""
     key = f"cash:{order.id}"
