@@ -8,6 +8,7 @@ from rest_framework.test import APIClient
 
 from accounts.models import User
 from accounts.services.addresses import add_address
+from delivery.services.creating import Destination, NewDelivery, create_delivery
 from marketplace.core.ids import uuid7
 from marketplace.tests.cast import assert_events, assert_queries, signed_in
 from marketplace.web.tests.test_documented_answers import hold
@@ -171,6 +172,23 @@ class TestDetail:
         words.append(client.get(f"{ORDERS}/{order.id}").json()["status"])
 
         assert words == ["pending", "confirmed", "shipped", "delivered", "cancelled"]
+
+    def test_says_processing_once_a_courier_has_it(
+        self, client: APIClient, buyer: User, seller: User, courier: User, lamp: Product
+    ) -> None:
+        order = make_order(buyer, (lamp, 1))
+        accept_order(actor=seller, order_id=order.id)
+        wanted = NewDelivery(
+            order_id=str(order.id),
+            courier_id=courier.public_id,
+            destination=Destination(text="5 Lamp Street"),
+        )
+        delivery = create_delivery(actor=seller, wanted=wanted)
+
+        body = client.get(f"{ORDERS}/{order.id}").json()
+
+        assert (body["status"], body["delivery_id"]) == ("processing", str(delivery.id))
+        assert body["tracking_number"] == f"TRK-{delivery.id.hex[-12:].upper()}"
 
 
 @pytest.mark.django_db
