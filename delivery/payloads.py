@@ -1,7 +1,7 @@
 """What the log and every wire say of deliveries: canonical shapes, JSON types only."""
 
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 
@@ -14,6 +14,9 @@ from delivery.models import Courier, Delivery, Location, Offer
 from delivery.selectors import Whereabouts
 from delivery.tokens import pin_of, token_of
 from marketplace.core.clock import wire_time, wire_time_or_none
+
+if TYPE_CHECKING:
+    from delivery.services.fixes import NewFix
 
 NOT_KNOWN: dict[str, Any] = {
     "eta_seconds": None,
@@ -168,7 +171,9 @@ def offer_event(offer: Offer, delivery: Delivery) -> dict[str, Any]:
     }
 
 
-def position_signal(delivery_id: object, row: Location, *, eta: Estimate | str) -> dict[str, Any]:
+def position_signal(
+    delivery_id: object, row: "Location | NewFix", *, eta: Estimate | str
+) -> dict[str, Any]:
     """The signal `location`."""
     known = None if isinstance(eta, str) else eta
     speed = row.speed_mps

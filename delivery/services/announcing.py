@@ -7,7 +7,7 @@ import threading
 import time
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from accounts.models import User
@@ -19,7 +19,7 @@ from delivery.geo import (
     estimate,
     has_moved,
 )
-from delivery.models import Delivery, Location
+from delivery.models import Delivery
 from delivery.pacing import Pacer
 from delivery.payloads import eta_payload, milestone_event, position_signal, status_event
 from delivery.trail import Trail
@@ -27,6 +27,9 @@ from marketplace.core.clock import now
 from marketplace.core.ids import uuid7
 from marketplace.events.live import Signal, publish_signal
 from marketplace.events.record import NewEvent
+
+if TYPE_CHECKING:
+    from delivery.services.fixes import NewFix
 
 POSITIONS_EVERY_S = 1.0
 ETA_EVERY_S = 10.0
@@ -82,17 +85,17 @@ def _both(
 class _Place:
     """The newest good position, and the trail that its speeds come from."""
 
-    row: Location
+    one: "NewFix"
     trail: Trail
 
 
-def tell_position(row: Location, trail: Trail) -> None:
+def tell_position(delivery_id: UUID, one: "NewFix", trail: Trail) -> None:
     """Show the newest good position to whoever watches, at most once a second.
 
     Called after the commit that stored it. The time of arrival is worked out when it is told, not
     for every position.
     """
-    _positions.offer(row.delivery_id, _Place(row, trail))
+    _positions.offer(delivery_id, _Place(one, trail))
 
 
 def forget_position(delivery_id: UUID) -> None:
@@ -106,13 +109,13 @@ def _tell(delivery_id: UUID, place: _Place) -> None:
     eta: Estimate | str = NO_DESTINATION
     if place.trail.destination is not None:
         eta = estimate(
-            (place.row.latitude, place.row.longitude),
+            (place.one.latitude, place.one.longitude),
             place.trail.destination,
             speeds=place.trail.speeds(now=instant.timestamp()),
             now=instant,
         )
     topic = f"delivery:{delivery_id}"
-    signal = position_signal(delivery_id, place.row, eta=eta)
+    signal = position_signal(delivery_id, place.one, eta=eta)
     publish_signal(Signal(topic=topic, name="location", payload=signal))
     if isinstance(eta, Estimate) and _told.is_worth_telling(delivery_id, eta, now=instant):
         payload = {"delivery_id": str(delivery_id)} | eta_payload(eta)

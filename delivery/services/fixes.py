@@ -22,7 +22,7 @@ from delivery.enums import MOVING, DeliveryStatus, Rejection
 from delivery.errors import DeliveryNotFound
 from delivery.models import Delivery, Location
 from delivery.selectors import attempt_began, fix_of
-from delivery.services import moves
+from delivery.services import fixes_postgres, moves
 from delivery.services.announcing import tell_position
 from delivery.trail import TAKEN, Fix, Trail, own_fault
 from marketplace.core import limits
@@ -112,6 +112,17 @@ def record_fixes(commands: Sequence[FixCommand]) -> list[Outcome]:
     delivery and does not carry it), IllegalTransition (it is not on its way), RateLimited; then
     nothing of that command is stored. One transaction for all; where it fails, each is tried alone.
     """
+    outcomes: dict[int, Outcome] = {}
+    if fixes_postgres.applies():
+        _record_kept(commands, outcomes)
+    left = [place for place in range(len(commands)) if place not in outcomes]
+    if left:
+        others = _record_all([commands[place] for place in left])
+        outcomes.update(zip(left, others, strict=True))
+    return [outcomes[place] for place in range(len(commands))]
+
+
+def _record_all(commands: Sequence[FixCommand]) -> list[Outcome]:
     try:
         return run(lambda: _record(commands))
     except AppError as error:
@@ -131,7 +142,7 @@ def record_fixes(commands: Sequence[FixCommand]) -> list[Outcome]:
 
 def _record_alone(command: FixCommand) -> Outcome:
     try:
-        return record_fixes([command])[0]
+        return _record_all([command])[0]
     except Exception:
         logger.exception("fixes_failed", commands=1)
         return AppError()
@@ -149,31 +160,46 @@ def record_command(command: FixCommand) -> RecordedFixes:
 
 
 @dataclass(slots=True)
+class Entry:
+    """One position on its way in: as it came, as the trail takes it, and what became of it.
+
+    step: the place of its command among those of its delivery.
+    """
+
+    id: UUID
+    one: NewFix
+    fix: Fix
+    step: int
+    rejected: str
+    late: bool = False
+
+
+@dataclass(slots=True)
+class Known:
+    """What a trail came to with the batch that moved the version to this, and whose it is."""
+
+    version: int
+    courier_id: UUID
+    attempts: int
+    status: str
+    started_at: float
+    trail: Trail
+    is_nearby_told: bool
+
+
+@dataclass(slots=True)
 class _Unit:
     """All that a batch holds for one delivery: the commands' places in it, in their order."""
 
-    row: Any
     courier: User
+    row: Any = None
     places: list[int] = field(default_factory=list)
     commands: list[FixCommand] = field(default_factory=list)
 
-
-@dataclass(slots=True)
-class _Entry:
-    """One position on its way in: the row to be, and the same as the trail takes it."""
-
-    row: Location
-    fix: Fix
-    step: int
-
-
-@dataclass(slots=True)
-class _Known:
-    """What a trail came to with the batch that moved the version to this."""
-
-    version: int
-    attempts: int
-    trail: Trail
+    def add(self, place: int, command: FixCommand) -> None:
+        """One more command of its courier."""
+        self.places.append(place)
+        self.commands.append(command)
 
 
 @dataclass(slots=True)
@@ -183,11 +209,11 @@ class _Stored:
     rows: list[Location] = field(default_factory=list)
     events: list[NewEvent] = field(default_factory=list)
     flips: dict[str, list[UUID]] = field(default_factory=dict)
-    known: dict[UUID, _Known | None] = field(default_factory=dict)
-    shown: list[tuple[Location, Trail]] = field(default_factory=list)
+    known: dict[UUID, Known | None] = field(default_factory=dict)
+    shown: list[tuple[UUID, NewFix, Trail]] = field(default_factory=list)
 
 
-_trails: dict[UUID, _Known] = {}
+_trails: dict[UUID, Known] = {}
 
 
 def _record(commands: Sequence[FixCommand]) -> list[Outcome]:
@@ -195,9 +221,7 @@ def _record(commands: Sequence[FixCommand]) -> list[Outcome]:
         outcomes, units = _sort_out(commands)
         stored = _Stored()
         for unit in units.values():
-            verdicts = _take(unit, stored)
-            for place, command, found in zip(unit.places, unit.commands, verdicts, strict=True):
-                outcomes[place] = RecordedFixes(found, command.as_list)
+            _answer(unit, _take(unit, stored), outcomes)
         _write(stored)
         reach("before_commit")
     return [outcomes[place] for place in range(len(commands))]
@@ -223,8 +247,17 @@ def _settle(stored: _Stored) -> None:
             if len(_trails) >= KNOWN_TRAILS:
                 _trails.clear()
             _trails[delivery_id] = known
-    for row, trail in stored.shown:
-        tell_position(row, trail)
+    for delivery_id, one, trail in stored.shown:
+        tell_position(delivery_id, one, trail)
+
+
+def _answer(unit: _Unit, entries: Sequence[Entry], outcomes: dict[int, Outcome]) -> None:
+    """The verdicts of each command, at its place in the batch."""
+    verdicts: list[list[Verdict]] = [[] for _ in unit.commands]
+    for one in entries:
+        verdicts[one.step].append(Verdict(one.rejected, one.late))
+    for place, command, found in zip(unit.places, unit.commands, verdicts, strict=True):
+        outcomes[place] = RecordedFixes(found, command.as_list)
 
 
 def _sort_out(
@@ -240,9 +273,7 @@ def _sort_out(
         if refusal is not None:
             outcomes[place] = refusal
             continue
-        unit = units.setdefault(command.delivery_id, _Unit(row, command.actor))
-        unit.places.append(place)
-        unit.commands.append(command)
+        units.setdefault(command.delivery_id, _Unit(command.actor, row)).add(place, command)
     return outcomes, units
 
 
@@ -267,6 +298,11 @@ def _refusal(command: FixCommand, row: Any) -> AppError | None:
         return Forbidden("Only its courier tells where it is.")
     if row.status not in MOVING:
         return IllegalTransition("This delivery is not on its way.", status=row.status)
+    return _charge(command)
+
+
+def _charge(command: FixCommand) -> AppError | None:
+    """Take the courier's rate, once for each command."""
     if command.charged:
         return None
     try:
@@ -277,49 +313,133 @@ def _refusal(command: FixCommand, row: Any) -> AppError | None:
     return None
 
 
+# --- trails that this process knows, on PostgreSQL ------------------------------------------
+
+
+@dataclass(slots=True)
+class _Judged:
+    """A unit whose trail goes on; before: when its last good position was taken until now."""
+
+    unit: _Unit
+    known: Known
+    entries: list[Entry]
+    before: float | None
+
+
+def _record_kept(commands: Sequence[FixCommand], outcomes: dict[int, Outcome]) -> None:
+    """PostgreSQL's short way, for trails that go on where this process left them.
+
+    Who is not in `outcomes` afterwards is answered by the portable one: his trail has to be read,
+    something happens by his position, or he is no more what he was.
+    """
+    judged = _judge_kept(_known_units(commands, outcomes))
+    if not judged:
+        return
+    wanted = [(key, one.known, one.entries) for key, one in judged.items()]
+    try:
+        held = run(lambda: fixes_postgres.store(wanted))
+    except (AppError, DatabaseError):
+        return  # the portable way meets it again, and tells it
+    stored = _Stored()
+    for delivery_id in held:
+        one = judged[delivery_id]
+        one.known.version += 1
+        stored.known[delivery_id] = one.known
+        _show(delivery_id, one.known.trail, one.entries, one.before, stored)
+        _answer(one.unit, one.entries, outcomes)
+    on_commit(lambda: _settle(stored))
+
+
+def _known_units(commands: Sequence[FixCommand], outcomes: dict[int, Outcome]) -> dict[UUID, _Unit]:
+    """What comes from couriers whose trail is known."""
+    units: dict[UUID, _Unit] = {}
+    for place, command in enumerate(commands):
+        known = _trails.get(command.delivery_id)
+        if known is None or known.courier_id != command.actor.pk:
+            continue
+        refusal = _charge(command)
+        if refusal is not None:
+            outcomes[place] = refusal
+        else:
+            units.setdefault(command.delivery_id, _Unit(command.actor)).add(place, command)
+    return units
+
+
+def _judge_kept(units: Mapping[UUID, _Unit]) -> dict[UUID, _Judged]:
+    """Those that follow upon what is known, and by which nothing happens.
+
+    The trails are taken out until they are stored: where that fails, they are read again.
+    """
+    judged = {}
+    for delivery_id, unit in units.items():
+        known = _trails.pop(delivery_id, None)
+        if known is None:
+            continue
+        before = _last_at(known.trail)
+        entries = _entries(unit, started_at=known.started_at)
+        if _go_on(known.trail, entries) and not _is_crossing(known):
+            _mark_late(entries, before)
+            judged[delivery_id] = _Judged(unit, known, entries, before)
+    return judged
+
+
+def _is_crossing(known: Known) -> bool:
+    """Whether a fence has something to say."""
+    trail = known.trail
+    if known.status == DeliveryStatus.ARRIVED:
+        return bool(settings.GEOFENCE_AUTO_DELIVER) and trail.door.has_fired
+    return trail.arrived.has_fired or (trail.nearby.has_fired and not known.is_nearby_told)
+
+
 # --- one delivery of a batch ----------------------------------------------------------------
 
 
-def _take(unit: _Unit, stored: _Stored) -> list[list[Verdict]]:
-    """Judge all positions of this delivery together; the verdicts of each command."""
+def _take(unit: _Unit, stored: _Stored) -> list[Entry]:
+    """Judge all positions of this delivery together, in the order in which they came."""
     row = unit.row
-    at, started_at = now(), row.started_at.timestamp()
-    entries = [
-        _entry(one, command, step, at=at, started_at=started_at)
+    started_at = row.started_at.timestamp()
+    entries = _entries(unit, started_at=started_at)
+    # Nobody else uses this trail while the delivery is held; it is put back after the commit.
+    known = _trails.pop(row.id, None)
+    is_kept = (
+        known is not None
+        and known.version == row.fixes_version - 1
+        and known.attempts == row.attempts
+    )
+    before = _last_at(known.trail) if known is not None and is_kept else None
+    is_whole = True
+    if known is not None and is_kept and _go_on(known.trail, entries):
+        trail = known.trail
+    else:
+        trail, before, is_whole = _join_trail(row, entries, stored)
+    _mark_late(entries, before)
+    stored.rows += [_location(row.id, one) for one in entries]
+    _show(row.id, trail, entries, before, stored)
+    events, status = _crossings(row, trail, courier=unit.courier)
+    stored.events += events
+    stored.known[row.id] = None
+    if is_whole:
+        stored.known[row.id] = Known(
+            version=row.fixes_version,
+            courier_id=row.courier_id,
+            attempts=row.attempts,
+            status=status,
+            started_at=started_at,
+            trail=trail,
+            is_nearby_told=row.nearby_at is not None or trail.nearby.has_fired,
+        )
+    return entries
+
+
+def _entries(unit: _Unit, *, started_at: float) -> list[Entry]:
+    return [
+        _entry(one, command, step, started_at=started_at)
         for step, command in enumerate(unit.commands)
         for one in command.fixes
     ]
-    # Nobody else uses this trail while the delivery is held; it is put back after the commit.
-    known = _trails.pop(row.id, None)
-    if known is not None and (
-        known.version != row.fixes_version - 1 or known.attempts != row.attempts
-    ):
-        known = None
-    fresh = sorted(
-        (one for one in entries if one.row.rejected == TAKEN), key=lambda one: one.fix.at
-    )
-    before = None if known is None else _last_at(known.trail)
-    if known is not None and _is_in_order(known.trail, fresh):
-        trail = known.trail
-        for one in fresh:
-            one.row.rejected = trail.take(one.fix)
-        stored.known[row.id] = _Known(row.fixes_version, row.attempts, trail)
-    else:
-        trail, before, is_whole = _join_trail(row, fresh, stored)
-        stored.known[row.id] = _Known(row.fixes_version, row.attempts, trail) if is_whole else None
-    _mark_late(entries, before)
-    stored.rows += [one.row for one in entries]
-    _show(row, trail, fresh, before, stored)
-    stored.events += _crossings(row, trail, courier=unit.courier)
-    verdicts: list[list[Verdict]] = [[] for _ in unit.commands]
-    for one in entries:
-        verdicts[one.step].append(Verdict(one.row.rejected, one.row.late))
-    return verdicts
 
 
-def _entry(
-    one: NewFix, command: FixCommand, step: int, *, at: datetime, started_at: float
-) -> _Entry:
+def _entry(one: NewFix, command: FixCommand, step: int, *, started_at: float) -> Entry:
     fix = Fix(one.recorded_at.timestamp(), one.latitude, one.longitude, one.speed_mps)
     fault = own_fault(
         fix,
@@ -327,79 +447,93 @@ def _entry(
         received_at=command.received_at.timestamp(),
         started_at=started_at,
     )
-    row = Location(
-        id=uuid7(),
-        delivery_id=command.delivery_id,
+    return Entry(uuid7(), one, fix, step, TAKEN if fault is None else fault.value)
+
+
+def _location(delivery_id: UUID, entry: Entry) -> Location:
+    one, at = entry.one, now()
+    return Location(
+        id=entry.id,
+        delivery_id=delivery_id,
         latitude=one.latitude,
         longitude=one.longitude,
         accuracy=one.accuracy,
         speed_mps=one.speed_mps,
         heading=one.heading,
         recorded_at=one.recorded_at,
-        rejected=TAKEN if fault is None else fault.value,
-        late=False,
+        rejected=entry.rejected,
+        late=entry.late,
         created_at=at,
         updated_at=at,
     )
-    return _Entry(row, fix, step)
 
 
 def _last_at(trail: Trail) -> float | None:
     return None if trail.last is None else trail.last.at
 
 
-def _is_in_order(trail: Trail, fresh: Sequence[_Entry]) -> bool:
-    """Whether all of these come after what the trail has seen, each at an instant of its own."""
+def _by_time(entries: Sequence[Entry]) -> list[Entry]:
+    """Those that take part in the trail, in order; of one instant the first that came first."""
+    good = [one for one in entries if one.rejected == TAKEN]
+    return good if len(good) < 2 else sorted(good, key=lambda one: one.fix.at)
+
+
+def _go_on(trail: Trail, entries: Sequence[Entry]) -> bool:
+    """Add these to the trail, if all of them come after what it has seen; whether they did."""
+    fresh = _by_time(entries)
     newest = trail.newest_at
     for one in fresh:
         if newest is not None and one.fix.at <= newest:
             return False
         newest = one.fix.at
+    for one in fresh:
+        one.rejected = trail.take(one.fix)
     return True
 
 
-def _join_trail(row: Any, fresh: list[_Entry], stored: _Stored) -> tuple[Trail, float | None, bool]:
+def _join_trail(
+    row: Any, entries: Sequence[Entry], stored: _Stored
+) -> tuple[Trail, float | None, bool]:
     """Read the trail around these, and judge them and what follows them anew, in order of time.
 
     Gives the trail with them, when its last good position was before them, and whether it has been
     read to its end. Positions whose verdict changes by what has come late are written again.
     """
+    fresh = _by_time(entries)
     trail = Trail(destination=_destination(row), since=_since(row))
     in_trail = Location.objects.filter(delivery_id=row.id, rejected__in=IN_TRAIL)
-    good_before = None
     newest = in_trail.filter(rejected=TAKEN).order_by("-recorded_at", "-id").first()
-    if newest is not None:
-        good_before = newest.recorded_at.timestamp()
-    first = fresh[0].row.recorded_at if fresh else None
+    good_before = None if newest is None else newest.recorded_at.timestamp()
+    first = fresh[0].one.recorded_at if fresh else None
     earlier = in_trail if first is None else in_trail.filter(recorded_at__lt=first)
-    for one in reversed(list(earlier.order_by("-recorded_at", "-id")[:READ_BEFORE])):
-        trail.trust(fix_of(one), rejected=one.rejected)
+    for known in reversed(list(earlier.order_by("-recorded_at", "-id")[:READ_BEFORE])):
+        trail.trust(fix_of(known), rejected=known.rejected)
     if first is None:
         return trail, good_before, True
     after = in_trail.filter(recorded_at__gte=first).order_by("recorded_at", "id")
     later = list(after[: READ_AFTER + 1])
-    for fix, entry, known in _merged(fresh, later):
+    for fix, one in _merged(fresh, later):
         verdict = trail.take(fix)
-        if entry is not None:
-            entry.row.rejected = verdict
-        elif known is not None and known.rejected != verdict:
-            stored.flips.setdefault(verdict, []).append(known.id)
+        if isinstance(one, Entry):
+            one.rejected = verdict
+        elif one.rejected != verdict:
+            stored.flips.setdefault(verdict, []).append(one.id)
     return trail, good_before, len(later) <= READ_AFTER
 
 
 def _merged(
-    fresh: Sequence[_Entry], later: Sequence[Location]
-) -> list[tuple[Fix, _Entry | None, Location | None]]:
+    fresh: Sequence[Entry], later: Sequence[Location]
+) -> list[tuple[Fix, Entry | Location]]:
     """Both in order of time, one for each instant: the first that came; others are duplicates."""
-    merged: dict[float, tuple[Fix, _Entry | None, Location | None]] = {}
+    merged: dict[float, tuple[Fix, Entry | Location]] = {}
     for known in later:
         fix = fix_of(known)
-        merged.setdefault(fix.at, (fix, None, known))
+        merged.setdefault(fix.at, (fix, known))
     for entry in fresh:
         if entry.fix.at in merged:
-            entry.row.rejected = Rejection.DUPLICATE.value
+            entry.rejected = Rejection.DUPLICATE.value
         else:
-            merged[entry.fix.at] = (entry.fix, entry, None)
+            merged[entry.fix.at] = (entry.fix, entry)
     return [merged[at] for at in sorted(merged)]
 
 
@@ -414,45 +548,49 @@ def _since(row: Any) -> float | None:
     return None if since is None else since.timestamp()
 
 
-def _mark_late(entries: Sequence[_Entry], before: float | None) -> None:
+def _mark_late(entries: Sequence[Entry], before: float | None) -> None:
     """Late is what is older than the last good position of the commands before its own."""
     newest, newest_of_step, step = before, before, 0
     for one in entries:
         if one.step != step:
             step, newest = one.step, newest_of_step
-        one.row.late = newest is not None and one.fix.at < newest
+        one.late = newest is not None and one.fix.at < newest
         is_newer = newest_of_step is None or one.fix.at > newest_of_step
-        if one.row.rejected == TAKEN and is_newer:
+        if one.rejected == TAKEN and is_newer:
             newest_of_step = one.fix.at
 
 
 def _show(
-    row: Any, trail: Trail, fresh: Sequence[_Entry], before: float | None, stored: _Stored
+    delivery_id: UUID,
+    trail: Trail,
+    entries: Sequence[Entry],
+    before: float | None,
+    stored: _Stored,
 ) -> None:
     """The newest good position is shown, if it is one of these and of this attempt."""
-    if trail.last is None or (before is not None and trail.last.at <= before):
+    last = trail.last
+    if last is None or (before is not None and last.at <= before):
         return
-    since = _since(row)
-    if since is not None and trail.last.at < since:
+    if trail.since is not None and last.at < trail.since:
         return
-    for one in reversed(fresh):
-        if one.fix is trail.last:
-            stored.shown.append((one.row, trail))
+    for one in entries:
+        if one.fix is last:
+            stored.shown.append((delivery_id, one.one, trail))
             return
 
 
-def _crossings(row: Any, trail: Trail, *, courier: User) -> list[NewEvent]:
-    """What the fences say now and nobody has been told yet."""
+def _crossings(row: Any, trail: Trail, *, courier: User) -> tuple[list[NewEvent], str]:
+    """What the fences say now and nobody has been told yet; and where the delivery stands then."""
     events: list[NewEvent] = []
     who: Mapping[str, Any] = {"actor": courier, "attempts": row.attempts}
-    status = row.status
+    status = str(row.status)
     if status == DeliveryStatus.IN_TRANSIT:
         if row.nearby_at is None and trail.nearby.has_fired:
             events += moves.pass_by(row.id, **who)
         if trail.arrived.has_fired:
             arrived = moves.arrive(row.id, **who)
-            status = DeliveryStatus.ARRIVED if arrived else status
+            status = DeliveryStatus.ARRIVED.value if arrived else status
             events += arrived
     if status == DeliveryStatus.ARRIVED and settings.GEOFENCE_AUTO_DELIVER and trail.door.has_fired:
         events += moves.hand_over(row.id, **who)
-    return events
+    return events, status

@@ -1,5 +1,7 @@
 """Deliveries are made: of orders, of shops, once per part and once per wish."""
 
+from typing import Any
+
 import pytest
 
 from accounts.errors import UserNotFound
@@ -46,7 +48,7 @@ def order(buyer: User, seller: User, lamp: Product) -> Order:
     return Order.objects.get(id=made.id)
 
 
-def of(order: Order, **more: object) -> NewDelivery:
+def of(order: Order, **more: Any) -> NewDelivery:
     return NewDelivery(order_id=str(order.id), **more)
 
 

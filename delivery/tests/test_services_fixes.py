@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+from django.conf import settings
 from django.db import DataError
 from pytest_django import Settings
 
@@ -13,7 +14,7 @@ from accounts.models import User
 from delivery.models import Delivery, Location
 from delivery.pacing import Pacer
 from delivery.selectors import whereabouts
-from delivery.services import announcing, fixes
+from delivery.services import announcing, fixes, fixes_postgres
 from delivery.services.fixes import Outcome, RecordedFixes, record_fixes
 from delivery.services.moves import fail_attempt
 from delivery.tests.factories import (
@@ -29,6 +30,7 @@ from delivery.tests.factories import (
     set_off,
     trail_of,
 )
+from marketplace.core import limits
 from marketplace.core.clock import now
 from marketplace.core.errors import AppError
 from marketplace.core.ids import uuid7
@@ -258,11 +260,13 @@ class TestRights:
 @pytest.mark.django_db
 @pytest.mark.usefixtures("no_limit")
 class TestFences:
-    @pytest.fixture(autouse=True, params=["read anew", "kept"])
+    @pytest.fixture(autouse=True, params=["read anew", "kept", "kept portably"])
     def _memory(self, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
         """Whether the process reads a trail each time, or goes on with the one it knows."""
-        if request.param == "kept":
+        if request.param != "read anew":
             commit_at_once(monkeypatch)
+        if request.param == "kept portably":
+            monkeypatch.setattr(fixes_postgres, "applies", lambda: False)
 
     def test_one_point_at_the_door_moves_nothing(self, moving: Delivery) -> None:
         send(moving, fix(away(1000), seconds(moving, 10)))
@@ -461,6 +465,92 @@ def _many(shop: Shop, customer: User, count: int) -> list[Delivery]:
         )
         for number in range(200, 200 + count)
     ]
+
+
+@pytest.mark.skipif(
+    settings.DATABASE_ENGINE != "postgresql", reason="about PostgreSQL's one statement"
+)
+@pytest.mark.django_db
+@pytest.mark.usefixtures("no_limit")
+class TestOneStatement:
+    @pytest.fixture(autouse=True)
+    def _kept(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        commit_at_once(monkeypatch)
+
+    @pytest.fixture
+    def known(self, moving: Delivery) -> Delivery:
+        send(moving, fix(away(900), seconds(moving, 10)))
+        return moving
+
+    @pytest.fixture
+    def portable(self, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+        """How many commands each portable batch had."""
+        batches: list[int] = []
+        real = fixes._record
+
+        def record(commands: Any) -> Any:
+            batches.append(len(commands))
+            return real(commands)
+
+        monkeypatch.setattr(fixes, "_record", record)
+        return batches
+
+    def test_stores_the_same(self, known: Delivery, portable: list[int]) -> None:
+        at = seconds(known, 20)
+        told_ = told(
+            send(known, fix(away(890), at, accuracy=9.5, heading=1.0), fix((0.0, 0.0), at))
+        )
+
+        assert told_ == [("", False), ("static", False)]
+        assert portable == []
+        row = Location.objects.get(delivery=known, recorded_at=at, rejected="")
+        assert (row.latitude, row.accuracy, row.heading, row.late) == (
+            away(890)[0],
+            9.5,
+            1.0,
+            False,
+        )
+        assert row.created_at == row.updated_at
+        known.refresh_from_db()
+        assert known.fixes_version == 2
+
+    def test_leaves_to_the_portable_way_what_must_be_read(
+        self, known: Delivery, portable: list[int]
+    ) -> None:
+        send(known, fix(away(895), seconds(known, 5)))
+
+        assert portable == [1]
+        send(known, fix(away(880), seconds(known, 30)))
+        assert portable == [1]
+
+    @pytest.mark.parametrize(
+        ("changes", "code"),
+        [
+            ({"fixes_version": 7}, "stored"),
+            ({"status": "cancelled"}, "illegal_transition"),
+            ({"courier": None}, "delivery_not_found"),
+            ({"attempts": 1}, "stored"),
+        ],
+    )
+    def test_stores_nothing_for_who_is_no_more_what_he_was(
+        self, known: Delivery, courier: User, changes: dict[str, Any], code: str
+    ) -> None:
+        Delivery.objects.filter(id=known.id).update(**changes)
+
+        [outcome] = record_fixes([command(known, courier, [fix(away(890), seconds(known, 20))])])
+
+        assert codes([outcome]) == [code]
+        assert Location.objects.count() == (2 if code == "stored" else 1)
+
+    def test_charges_once(
+        self, known: Delivery, courier: User, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        charged: list[str] = []
+        monkeypatch.setattr(limits, "check", lambda bucket, key: charged.append(key))
+        # Out of order: the short way charges, and hands it on.
+        record_fixes([command(known, courier, [fix(away(890), seconds(known, 5))])])
+
+        assert charged == [str(known.id)]
 
 
 class Told:
