@@ -1,5 +1,6 @@
 """Canonical routes of delivery."""
 
+from collections.abc import Collection
 from typing import Any, ClassVar, cast
 
 from drf_spectacular.types import OpenApiTypes
@@ -93,6 +94,9 @@ def described(delivery: Delivery, actor: User) -> dict[str, Any]:
 
 class DeliveryViewSet(BaseViewSet):
     """Deliveries of the caller."""
+
+    # What a new one names, and is not there.
+    also_answers: ClassVar[Collection[int]] = (404,)
 
     @extend_schema(
         operation_id="deliveries_list", tags=["delivery"],
