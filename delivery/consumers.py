@@ -15,7 +15,7 @@ from delivery.payloads import (
     track_eta,
     track_payload,
 )
-from delivery.serializers import MoveInput, answer_fixes, new_proof, read_fixes
+from delivery.serializers import MoveDeliveryInput, answer_fixes, new_proof, read_fixes
 from delivery.services import moves, tracking
 from delivery.services.fixes import FixCommand, RecordedFixes, record_fixes
 from delivery.shapes import (
@@ -237,7 +237,7 @@ class DeliveryConsumer(TopicConsumer):
     async def update_status(cls, call: Call) -> dict[str, Any]:
         """Move the delivery."""
         cls._check_may_act(call)
-        asked = MoveInput.read(call.payload)
+        asked = MoveDeliveryInput.read(call.payload)
         proof = new_proof(asked.pop("proof", None))
         return await call.session.runtime.run(
             lambda: cls._move(call.actor, UUID(call.ref.id), proof=proof, **asked)

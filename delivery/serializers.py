@@ -165,7 +165,7 @@ def new_proof(values: Mapping[str, Any] | None, *, photo: Any = None) -> Proof |
 
 
 @extend_schema_serializer(examples=[OpenApiExample("Off it goes", {"status": "in_transit"})])
-class MoveInput(InputSerializer):
+class MoveDeliveryInput(InputSerializer):
     """Another status; `assigned` says that the attempt has failed."""
 
     status = AnyCaseChoiceField(choices=DeliveryStatus.choices)
@@ -243,7 +243,7 @@ class FixInput(InputSerializer):
     accuracy = serializers.FloatField(required=False, allow_null=True, min_value=0)
     speed_mps = serializers.FloatField(required=False, allow_null=True, min_value=0)
     heading = serializers.FloatField(required=False, allow_null=True, min_value=0, max_value=360)
-    recorded_at = InstantField(required=False, allow_null=True)
+    recorded_at = serializers.DateTimeField(required=False, allow_null=True)
 
 
 @extend_schema_serializer(

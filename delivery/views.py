@@ -40,7 +40,7 @@ from delivery.serializers import (
     FixesOutput,
     LocationPageOutput,
     LocationQueryInput,
-    MoveInput,
+    MoveDeliveryInput,
     OrderTrackingOutput,
     PositionInput,
     ProofInput,
@@ -157,12 +157,12 @@ class DeliveryViewSet(BaseViewSet):
         description="The courier forward; staff anywhere that there is a way; the customer "
         "`delivered` at the door and `cancelled` before it is on its way. `assigned` says that "
         "the attempt failed. Any other move: 409 `illegal_transition`.",
-        request=MoveInput, responses={200: DeliveryOutput},
+        request=MoveDeliveryInput, responses={200: DeliveryOutput},
     )  # fmt: skip
     def move(self, request: Request, delivery_id: str) -> Response:
         """It stands elsewhere."""
         actor = actor_of(request)
-        asked = self.read(MoveInput)
+        asked = self.read(MoveDeliveryInput)
         proof = new_proof(asked.pop("proof", None))
         delivery = moves.move_delivery(actor=actor, delivery_id=delivery_id, proof=proof, **asked)
         return Response(described(delivery, actor))

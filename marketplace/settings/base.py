@@ -483,6 +483,7 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
         "GivenShopRole": ["manager", "staff"],
         "ProductStatus": "shops.enums.ProductStatus",
         "OrderStatus": "orders.enums.OrderStatus",
+        "StorefrontOrderStatus": "marketplace.compat.storefront_orders.STATUSES",
         "OrderPaymentStatus": "orders.enums.PaymentStatus",
         "PaymentFlow": "orders.enums.PaymentFlow",
         "PaymentState": "orders.enums.PaymentState",
