@@ -1,14 +1,24 @@
 """The container files, as far as they can be checked without an engine."""
 
+import asyncio
+import os
 import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import httpx2 as httpx
 import pytest
 import yaml
+
+from marketplace.serving.listening import is_answered
+from marketplace.tests.clients.talkers import Plain
+from marketplace.tests.live import Person, Site, eventually
+from marketplace.tests.serving_client import free_port
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 DOCKER = ROOT / "docker"
@@ -31,6 +41,43 @@ def ours() -> dict[str, dict[str, Any]]:
 def known_settings() -> set[str]:
     lines = (ROOT / ".env.example").read_text().splitlines()
     return {line.split("=")[0] for line in lines if re.match(r"[A-Z_0-9]+=", line)}
+
+
+@contextmanager
+def nginx(folder: Path, *, port: int, upstream: int) -> Iterator[None]:
+    """The configuration as it is, but for its own port and the server's address."""
+    text = (DOCKER / "nginx.conf").read_text()
+    text = text.replace("server:8000", f"127.0.0.1:{upstream}")
+    text = text.replace("listen 80;", f"listen 127.0.0.1:{port};")
+    head = f"daemon off; pid {folder}/pid; error_log stderr;\n"
+    head += "user root;\n" if os.geteuid() == 0 else ""
+    (folder / "nginx.conf").write_text(head + text)
+    process = subprocess.Popen([NGINX, "-p", folder, "-c", folder / "nginx.conf"])
+    try:
+        eventually(lambda: is_answered("127.0.0.1", port), what="nginx")
+        yield
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+async def talk_through(front: str, room_id: str, asha: Person, bruno: Person) -> None:
+    """One speaks by a socket, the other reads the stream: both through the proxy."""
+    socket = await Plain.open(front.replace("http", "ws"), asha.token)
+    await socket.join(room_id)
+    stream = f"{front}/api/v1/topics/room:{room_id}/events"
+    headers = {"Accept": "text/event-stream", **bruno.headers}
+    async with (
+        httpx.AsyncClient(timeout=20) as client,
+        client.stream("GET", stream, headers=headers) as answer,
+    ):
+        assert answer.status_code == 200
+        async for line in answer.aiter_lines():
+            if line == "event: ready":
+                await socket.push(room_id, "message", {"content": "through the proxy"})
+            elif line.startswith("data: ") and "through the proxy" in line:
+                break
+    await socket.close()
 
 
 class TestCompose:
@@ -113,6 +160,19 @@ class TestNginx:
             capture_output=True, text=True, check=False,
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
+
+    @pytest.mark.integration
+    @pytest.mark.skipif(not NGINX, reason="nginx is not installed here")
+    def test_carries_sockets_streams_and_requests(self, tmp_path: Path) -> None:
+        with Site(tmp_path / "site", TRUSTED_PROXIES="1") as site:
+            server, port = site.start("uvicorn"), free_port()
+            with nginx(tmp_path, port=port, upstream=server.port):
+                front = f"http://127.0.0.1:{port}"
+                asha, bruno = site.sign_up(server, "asha"), site.sign_up(server, "bruno")
+                room_id = site.open_room(server, asha, bruno)
+                asyncio.run(talk_through(front, room_id, asha, bruno))
+                assert httpx.get(front + "/metrics").status_code == 404
+                assert httpx.get(front + "/livez").json()["status"] == "ok"
 
     def test_passes_on_who_asks_and_what_he_upgrades_to(self) -> None:
         text = (DOCKER / "nginx.conf").read_text()
