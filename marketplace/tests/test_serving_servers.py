@@ -341,12 +341,16 @@ class TestDrain:
     def test_ends_at_once_by_a_second_signal(self, name: str) -> None:
         with served(name) as server:
             silent = RawSocket(server.port, "/echo").accepted()
-            server.terminate()
-            time.sleep(0.4)
-            assert server.process.poll() is None
-            os.kill(server.process.pid, signal.SIGTERM)
+            with socket.create_connection(("127.0.0.1", server.port)) as reader:
+                # Never reads, so that there is something to drain up to the limit.
+                reader.sendall(b"GET /flood HTTP/1.1\r\nHost: test\r\n\r\n")
+                time.sleep(0.2)
+                server.terminate()
+                time.sleep(0.4)
+                assert server.process.poll() is None
+                os.kill(server.process.pid, signal.SIGTERM)
 
-            assert server.wait(1) == 1
+                assert server.wait(3) == 1
             assert silent.read_close() == 1012
 
 
