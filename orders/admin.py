@@ -50,10 +50,21 @@ def actor_of(request: HttpRequest) -> User:
     return request.user
 
 
+def amount(name: str, *, of_order: bool = False) -> Callable[[Any], str]:
+    """A column with this amount as people write it; of_order: the row's order has the currency."""
+
+    @admin.display(description=name.replace("_", " ").capitalize())
+    def shown(row: Any) -> str:
+        return money_text(getattr(row, name), row.order.currency if of_order else row.currency)
+
+    return shown
+
+
 class ReadOnlyInline(TabularInline):
     """Rows below an order that nobody changes by a form."""
 
     extra = 0
+    hide_title = True
     can_delete = False
     ordering = ("id",)
 
@@ -74,33 +85,43 @@ class OrderLineInline(ReadOnlyInline):
         "title",
         "code",
         "quantity",
-        "unit_price",
-        "line_total",
-        "discount",
-        "tax",
+        *(amount(name, of_order=True) for name in ("unit_price", "line_total", "discount", "tax")),
         "returned_quantity",
     )
     readonly_fields = fields
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        """With the order, which tells the currency, in the same query."""
+        lines: QuerySet[Any] = super().get_queryset(request)
+        return lines.select_related("order")
 
 
 class ShopOrderInline(ReadOnlyInline):
     """Its parts by shop."""
 
     model = ShopOrder
-    fields = ("shop", "status", "total", "updated_at")
+    fields = ("shop", "status", amount("total", of_order=True), "updated_at")
     readonly_fields = fields
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        """With the shops in the same query."""
+        """With the shops and the order in the same query."""
         parts: QuerySet[Any] = super().get_queryset(request)
-        return parts.select_related("shop")
+        return parts.select_related("shop", "order")
 
 
 class PaymentInline(ReadOnlyInline):
     """How it was paid."""
 
     model = Payment
-    fields = ("gateway", "method", "amount", "currency", "status", "refunded_amount", "created_at")
+    fields = (
+        "gateway",
+        "method",
+        amount("amount"),
+        "currency",
+        "status",
+        amount("refunded_amount"),
+        "created_at",
+    )
     readonly_fields = fields
 
 
@@ -108,7 +129,7 @@ class RefundInline(ReadOnlyInline):
     """What went back."""
 
     model = Refund
-    fields = ("amount", "currency", "status", "reason", "created_at")
+    fields = (amount("amount"), "currency", "status", "reason", "created_at")
     readonly_fields = fields
 
 
@@ -147,14 +168,19 @@ class OrderAdmin(HistoryAdmin):
         "payment_flow",
         "fulfilment",
         "currency",
-        "subtotal",
-        "coupon_discount",
-        "points_discount",
-        "loyalty_discount",
-        "tax",
-        "tax_included",
-        "shipping",
-        "total",
+        *(  # type: ignore[arg-type]  # Django takes callables here, its stubs do not
+            amount(name)
+            for name in (
+                "subtotal",
+                "coupon_discount",
+                "points_discount",
+                "loyalty_discount",
+                "tax",
+                "tax_included",
+                "shipping",
+                "total",
+            )
+        ),
         "item_count",
         "shipping_address",
         "delivery_id",
@@ -162,7 +188,7 @@ class OrderAdmin(HistoryAdmin):
         "updated_at",
         "links",
     )
-    readonly_fields = fields
+    readonly_fields = fields  # type: ignore[assignment]  # for the same reason
     actions = ("accept_chosen", "pay_chosen", "cancel_chosen")
 
     def get_search_results(

@@ -133,8 +133,10 @@ def _facts() -> list[tuple[str, str]]:
 
 def _groups() -> list[dict[str, Any]]:
     try_it = [
-        _link("/demo", "Sign in by phone code and talk, live, in two browsers"),
-        _link("/admin/", "People, rooms, messages, events, jobs and audit, for staff"),
+        _link("/demo", "Sign in by phone code; talk, order, sell and drive, live, in two browsers"),
+        _link(
+            "/admin/", "People, rooms, shops, orders, deliveries, events, jobs and audit, for staff"
+        ),
     ]
     if inbox_is_open():
         try_it.insert(1, _link("/demo/inbox", "The codes and e-mails that were sent"))
