@@ -450,7 +450,8 @@ REST_FRAMEWORK: dict[str, Any] = {
 
 SPECTACULAR_SETTINGS: dict[str, Any] = {
     "TITLE": "Marketplace",
-    "DESCRIPTION": "People, rooms, shops, orders and deliveries over REST, Phoenix Channels and plain WebSocket.",
+    "DESCRIPTION": "People, rooms, shops, orders and deliveries, over REST, Phoenix Channels "
+    "and plain WebSocket.",
     "VERSION": VERSION,
     "OAS_VERSION": "3.0.3",
     "SERVE_INCLUDE_SCHEMA": False,
