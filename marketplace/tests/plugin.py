@@ -25,6 +25,10 @@ if os.environ.get("REDIS_URL") and os.environ.get("PYTEST_XDIST_WORKER", "").sta
         os.environ["REDIS_URL"], os.environ["PYTEST_XDIST_WORKER"]
     )
 
+if os.environ.get("DATABASE_URL", "").startswith("mongodb"):
+    # Before any client is made: only later ones have its listener.
+    from marketplace.tests import mongo_flush  # noqa: F401  # listening is the effect
+
 import pytest  # noqa: E402  # after the profile is chosen
 
 LIMIT_KEYS = "marketplace:limits*"
