@@ -23,6 +23,7 @@ from marketplace.core.inputs import (
     clean_json,
     read_id,
 )
+from marketplace.core.serializers import page_output
 from marketplace.core.text import clean_text
 
 if TYPE_CHECKING:
@@ -246,20 +247,10 @@ class RoomOutput(serializers.Serializer[Any]):
     updated_at = serializers.DateTimeField()
 
 
-@extend_schema_serializer(many=False)
-class RoomPageOutput(serializers.Serializer[Any]):
-    """A page of rooms."""
-
-    items = RoomOutput(many=True)
-    next_cursor = serializers.CharField(allow_null=True)
+RoomPageOutput = page_output(RoomOutput, "A page of rooms.")
 
 
-@extend_schema_serializer(many=False)
-class MemberPageOutput(serializers.Serializer[Any]):
-    """A page of members."""
-
-    items = MemberOutput(many=True)
-    next_cursor = serializers.CharField(allow_null=True)
+MemberPageOutput = page_output(MemberOutput, "A page of members.")
 
 
 @extend_schema_serializer(many=False)

@@ -32,11 +32,7 @@ from marketplace.core.errors import AppError, MalformedRequest
 from marketplace.core.http import BaseViewSet
 from marketplace.core.inputs import InputSerializer, read_id
 from marketplace.core.pagination import cursor_page, page_limit
-
-PAGE = [
-    OpenApiParameter("limit", OpenApiTypes.INT, description="1-100, default 20"),
-    OpenApiParameter("cursor", OpenApiTypes.STR, description="`next_cursor` of the page before"),
-]
+from marketplace.core.schema import PAGE
 
 
 def actor_of(request: Request) -> User:

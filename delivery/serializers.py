@@ -20,6 +20,7 @@ from delivery.services.proofs import Proof
 from marketplace.core.clock import now
 from marketplace.core.errors import ValidationFailed
 from marketplace.core.inputs import AnyCaseChoiceField, InputSerializer, InstantField
+from marketplace.core.serializers import page_output
 
 ID_CHARACTERS = 128
 URL_CHARACTERS = 500
@@ -460,12 +461,7 @@ class LocationOutput(serializers.Serializer[Any]):
     updated_at = serializers.DateTimeField()
 
 
-@extend_schema_serializer(many=False)
-class LocationPageOutput(serializers.Serializer[Any]):
-    """A page of the trail, oldest first."""
-
-    items = LocationOutput(many=True)
-    next_cursor = serializers.CharField(allow_null=True)
+LocationPageOutput = page_output(LocationOutput, "A page of the trail, oldest first.")
 
 
 @extend_schema_serializer(examples=[OpenApiExample("In seven minutes", EXAMPLE_ETA)])
@@ -517,12 +513,7 @@ class DeliveryOutput(serializers.Serializer[Any]):
     updated_at = serializers.DateTimeField()
 
 
-@extend_schema_serializer(many=False)
-class DeliveryPageOutput(serializers.Serializer[Any]):
-    """A page of deliveries."""
-
-    items = DeliveryOutput(many=True)
-    next_cursor = serializers.CharField(allow_null=True)
+DeliveryPageOutput = page_output(DeliveryOutput, "A page of deliveries.")
 
 
 class FixVerdictOutput(serializers.Serializer[Any]):
@@ -595,12 +586,7 @@ class CourierOutput(serializers.Serializer[Any]):
     updated_at = serializers.DateTimeField()
 
 
-@extend_schema_serializer(many=False)
-class CourierPageOutput(serializers.Serializer[Any]):
-    """A page of couriers."""
-
-    items = CourierOutput(many=True)
-    next_cursor = serializers.CharField(allow_null=True)
+CourierPageOutput = page_output(CourierOutput, "A page of couriers.")
 
 
 class OrderStepOutput(serializers.Serializer[Any]):

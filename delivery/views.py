@@ -68,13 +68,10 @@ from marketplace.core.inputs import read_id
 from marketplace.core.limits import request_address
 from marketplace.core.pagination import cursor_page
 from marketplace.core.rendering import MAX_BODY_BYTES, JsonParser, plain_request
+from marketplace.core.schema import PAGE
 from orders.access import order_to_see
 from shops.storage import LARGEST_FILE
 
-PAGE = [
-    OpenApiParameter("limit", OpenApiTypes.INT, description="1-100, default 20"),
-    OpenApiParameter("cursor", OpenApiTypes.STR, description="`next_cursor` of the page before"),
-]
 NEWEST = ("-id",)
 
 
