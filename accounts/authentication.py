@@ -7,9 +7,16 @@ from rest_framework.request import Request
 from accounts.models import User
 from accounts.services import sessions, tokens
 from accounts.services.tokens import Claims
-from marketplace.core.errors import InvalidToken
+from marketplace.core.errors import InvalidToken, Unauthorized
 
 Identity = User | AnonymousUser
+
+
+def actor_of(request: Request) -> User:
+    """The signed-in user of a route. Raises Unauthorized where a guest got so far."""
+    if not isinstance(request.user, User):
+        raise Unauthorized
+    return request.user
 
 
 def bearer_token(header: str) -> str | None:

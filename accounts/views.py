@@ -8,6 +8,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts import access, selectors, serializers
+from accounts.authentication import actor_of
 from accounts.enums import Issuer
 from accounts.models import Address, User
 from accounts.serializers import (
@@ -48,13 +49,6 @@ def applicant_of(values: dict[str, Any]) -> Applicant:
     """The applicant of a valid `RegisterInput`."""
     given = {name: value for name, value in values.items() if value is not None}
     return Applicant(**given)
-
-
-def signed_in(request: Request) -> User:
-    """The user of a route whose identity is required."""
-    if not isinstance(request.user, User):
-        raise Unauthorized
-    return request.user
 
 
 class PublicAuthView(ApiView):
@@ -189,7 +183,7 @@ class WhoAmIView(ApiView):
     )
     def get(self, request: Request) -> Response:
         """The user behind the token."""
-        return Response(serializers.user_to_wire(signed_in(request)))
+        return Response(serializers.user_to_wire(actor_of(request)))
 
 
 class ProfileView(ApiView):
@@ -200,7 +194,7 @@ class ProfileView(ApiView):
     )
     def get(self, request: Request) -> Response:
         """The user behind the token."""
-        return Response(serializers.user_to_wire(signed_in(request)))
+        return Response(serializers.user_to_wire(actor_of(request)))
 
     @extend_schema(
         operation_id="users_me_update",
@@ -212,7 +206,7 @@ class ProfileView(ApiView):
     def patch(self, request: Request) -> Response:
         """Change what is named."""
         changes = self.read(ProfileInput, partial=True)
-        user = profiles.update_profile(actor=signed_in(request), changes=changes)
+        user = profiles.update_profile(actor=actor_of(request), changes=changes)
         return Response(serializers.user_to_wire(user))
 
     @extend_schema(
@@ -238,7 +232,7 @@ class UserView(ApiView):
     )
     def get(self, request: Request, user_id: str) -> Response:
         """The user with this id."""
-        user = access.user_to_read(actor=signed_in(request), public_id=user_id)
+        user = access.user_to_read(actor=actor_of(request), public_id=user_id)
         return Response(serializers.public_user_to_wire(user))
 
 
@@ -251,7 +245,7 @@ class AddressViewSet(BaseViewSet):
     )  # fmt: skip
     def list(self, request: Request) -> Response:
         """A page of the caller's addresses."""
-        actor = signed_in(request)
+        actor = actor_of(request)
         return Response(
             cursor_page(
                 selectors.addresses_of(actor),
@@ -268,7 +262,7 @@ class AddressViewSet(BaseViewSet):
     )  # fmt: skip
     def create(self, request: Request) -> Response:
         """Keep another address."""
-        actor = signed_in(request)
+        actor = actor_of(request)
         address = addresses.add_address(actor=actor, fields=self.read(AddressInput))
         return Response(_address_to_wire(actor, address), status=201)
 
@@ -279,7 +273,7 @@ class AddressViewSet(BaseViewSet):
     )  # fmt: skip
     def partial_update(self, request: Request, address_id: str) -> Response:
         """Change what is named."""
-        actor = signed_in(request)
+        actor = actor_of(request)
         changes = self.read(AddressInput, partial=True)
         address = addresses.change_address(actor=actor, key=address_id, changes=changes)
         return Response(_address_to_wire(actor, address))
@@ -291,7 +285,7 @@ class AddressViewSet(BaseViewSet):
     )  # fmt: skip
     def destroy(self, request: Request, address_id: str) -> Response:
         """Forget it."""
-        addresses.remove_address(actor=signed_in(request), key=address_id)
+        addresses.remove_address(actor=actor_of(request), key=address_id)
         return Response(status=204)
 
 

@@ -1,6 +1,6 @@
 """Canonical routes of chat."""
 
-from typing import Any, cast
+from typing import Any
 from uuid import UUID
 
 from drf_spectacular.types import OpenApiTypes
@@ -9,7 +9,7 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from accounts.models import User
+from accounts.authentication import actor_of
 from chat import access, selectors
 from chat.errors import MessageNotFound, RoomNotFound
 from chat.payloads import member_payload, message_payload
@@ -33,11 +33,6 @@ from marketplace.core.http import BaseViewSet
 from marketplace.core.inputs import InputSerializer, read_id
 from marketplace.core.pagination import cursor_page, page_limit
 from marketplace.core.schema import PAGE
-
-
-def actor_of(request: Request) -> User:
-    """The signed-in user."""
-    return cast(User, request.user)
 
 
 def path_id(text: str, missing: type[AppError]) -> UUID:

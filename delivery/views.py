@@ -1,7 +1,7 @@
 """Canonical routes of delivery."""
 
 from collections.abc import Collection
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar
 
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
@@ -9,6 +9,7 @@ from rest_framework.parsers import MultiPartParser
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from accounts.authentication import actor_of
 from accounts.models import User
 from delivery import access, selectors
 from delivery.access import standing_in
@@ -73,11 +74,6 @@ from orders.access import order_to_see
 from shops.storage import LARGEST_FILE
 
 NEWEST = ("-id",)
-
-
-def actor_of(request: Request) -> User:
-    """The signed-in user."""
-    return cast(User, request.user)
 
 
 def described(delivery: Delivery, actor: User) -> dict[str, Any]:

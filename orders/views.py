@@ -8,8 +8,7 @@ from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from accounts.models import User
-from marketplace.core.errors import Unauthorized
+from accounts.authentication import actor_of
 from marketplace.core.http import BaseViewSet
 from marketplace.core.pagination import cursor_page
 from marketplace.core.schema import PAGE
@@ -40,13 +39,6 @@ SHOP_ID = OpenApiParameter(
     "shop_id", OpenApiTypes.STR, OpenApiParameter.PATH, description="An id or `shop_<number>`"
 )
 STATUS = OpenApiParameter("status", OpenApiTypes.STR, enum=OrderStatus.values)
-
-
-def actor_of(request: Request) -> User:
-    """The signed-in user."""
-    if not isinstance(request.user, User):
-        raise Unauthorized
-    return request.user
 
 
 def shown(request: Request, order: Order) -> dict[str, Any]:

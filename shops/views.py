@@ -10,8 +10,9 @@ from rest_framework.parsers import MultiPartParser
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from accounts.authentication import actor_of
 from accounts.models import User
-from marketplace.core.errors import NotFound, Unauthorized, ValidationFailed
+from marketplace.core.errors import NotFound, ValidationFailed
 from marketplace.core.http import BaseViewSet, Identity
 from marketplace.core.pagination import cursor_page
 from marketplace.core.problems import error_response
@@ -77,14 +78,6 @@ SHOP_ID = OpenApiParameter(
 def reader_of(request: Request) -> User | None:
     """The signed-in user of a route that guests may read too."""
     return request.user if isinstance(request.user, User) else None
-
-
-def actor_of(request: Request) -> User:
-    """The signed-in user."""
-    user = reader_of(request)
-    if user is None:
-        raise Unauthorized
-    return user
 
 
 def product_page(request: Request, asked: ProductQuery) -> dict[str, Any]:

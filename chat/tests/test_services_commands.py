@@ -18,7 +18,6 @@ from chat.services.asking import job_key
 from chat.services.commands import OUR_FAULT, answer_upto
 from chat.services.members import remove_member
 from chat.services.messages import SendCommand, send_messages
-from chat.tests.conftest import together
 from chat.tests.factories import answers, make_group, make_talk, say, talk
 from marketplace.core.clock import now
 from marketplace.core.errors import Unavailable
@@ -27,6 +26,7 @@ from marketplace.core.jobs import run_due_jobs
 from marketplace.core.models import Job, JobState
 from marketplace.events.models import Event
 from marketplace.tests.cast import assert_events
+from marketplace.tests.threads import together
 from shops.models import Shop
 from shops.tests.factories import make_shop
 

@@ -8,7 +8,6 @@ from chat.errors import OwnerMustHandOver, RoomNotFound
 from chat.models import Member, Room
 from chat.services.members import add_member, leave_room, remove_member
 from chat.services.rooms import open_assistant_room, open_direct_room
-from chat.tests.conftest import together
 from chat.tests.factories import make_group, say, say_many
 from marketplace.core.db import atomic
 from marketplace.core.errors import IllegalTransition
@@ -16,6 +15,7 @@ from marketplace.events import live
 from marketplace.events.catalog import kind_of
 from marketplace.events.live import Control
 from marketplace.tests.cast import assert_events
+from marketplace.tests.threads import together
 
 
 @pytest.fixture

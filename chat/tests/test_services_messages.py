@@ -23,7 +23,7 @@ from chat.services.messages import (
     send_message,
     send_messages,
 )
-from chat.tests.conftest import WAYS, together
+from chat.tests.conftest import WAYS
 from chat.tests.factories import make_group, say
 from marketplace.core import limits
 from marketplace.core.db import atomic
@@ -34,6 +34,7 @@ from marketplace.events.live import LiveEvent
 from marketplace.events.models import Event, TopicHead
 from marketplace.tests.cast import assert_events
 from marketplace.tests.plugin import forget_limits
+from marketplace.tests.threads import together
 
 only_on_postgresql = pytest.mark.skipif(
     settings.DATABASE_ENGINE != "postgresql", reason="about PostgreSQL alone"

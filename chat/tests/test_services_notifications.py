@@ -5,12 +5,12 @@ import pytest
 from accounts.models import User
 from chat.models import Notification
 from chat.services.notifications import NewNotification, notify, notify_all
-from chat.tests.conftest import together
 from marketplace.core.clock import now
 from marketplace.core.db import IntegrityError, atomic
 from marketplace.events.models import Event
 from marketplace.tests.cast import assert_events, assert_queries
 from marketplace.tests.sockets import Sockets, in_thread
+from marketplace.tests.threads import together
 
 
 def tell(*users: User, key: str = "k", **more: str) -> list[Notification]:

@@ -9,10 +9,10 @@ from chat.errors import MessageNotFound, RoomNotFound
 from chat.models import Member, Room
 from chat.selectors import unread_counts, unread_of, unread_totals
 from chat.services.reads import ReadCursor, mark_read
-from chat.tests.conftest import together
 from chat.tests.factories import make_group, say, say_many
 from marketplace.core.ids import uuid7
 from marketplace.tests.cast import assert_events
+from marketplace.tests.threads import together
 
 
 @pytest.fixture

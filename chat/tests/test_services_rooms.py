@@ -12,12 +12,12 @@ from chat.models import Member, Room
 from chat.selectors import describe_rooms
 from chat.services import rooms
 from chat.services.rooms import create_group, create_room, open_assistant_room, open_direct_room
-from chat.tests.conftest import together
 from chat.tests.factories import make_people
 from marketplace.core.errors import ValidationFailed
 from marketplace.events.catalog import kind_of
 from marketplace.events.models import Event, TopicHead
 from marketplace.tests.cast import assert_events
+from marketplace.tests.threads import together
 
 
 @pytest.mark.django_db

@@ -1,13 +1,9 @@
 """The cast and the sockets, a shop that the seller owns, and something on its way to the buyer."""
 
-import threading
 import time
-from collections.abc import Callable
 from types import SimpleNamespace
-from typing import TypeVar
 
 import pytest
-from django.db import connection
 from pytest_django import Settings
 
 from accounts.models import User
@@ -29,8 +25,6 @@ from shops.models import Shop
 from shops.tests.factories import make_shop
 
 __all__ = ["admin", "buyer", "courier", "employee", "guest", "seller", "sockets", "stranger"]
-
-T = TypeVar("T")
 
 
 @pytest.fixture
@@ -69,30 +63,3 @@ def one_window(monkeypatch: pytest.MonkeyPatch) -> None:
     instant = time.time()
     clock = SimpleNamespace(time=lambda: instant, monotonic=time.monotonic)
     monkeypatch.setattr(limits, "time", clock)
-
-
-def together(*functions: Callable[[], T]) -> list[T]:
-    """Run these in threads that start at one barrier; what they gave, in their order."""
-    barrier = threading.Barrier(len(functions))
-    outcomes: dict[int, T] = {}
-    errors: list[BaseException] = []
-
-    def in_thread(place: int, function: Callable[[], T]) -> None:
-        try:
-            barrier.wait(timeout=10)
-            outcomes[place] = function()
-        except BaseException as error:  # noqa: BLE001  # told to the test
-            errors.append(error)
-        finally:
-            connection.close()
-
-    threads = [
-        threading.Thread(target=in_thread, args=[place, function])
-        for place, function in enumerate(functions)
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(timeout=30)
-    assert not errors, errors
-    return [outcomes[place] for place in range(len(functions))]

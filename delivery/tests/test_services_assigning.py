@@ -23,13 +23,13 @@ from delivery.services.assigning import (
     offer_waiting,
 )
 from delivery.services.couriers import report_position, set_duty
-from delivery.tests.conftest import together
 from delivery.tests.factories import DOOR, away, bring, make_delivery
 from marketplace.core.clock import now
 from marketplace.core.errors import Forbidden, IllegalTransition, ValidationFailed
 from marketplace.core.models import Job
 from marketplace.events.models import Event
 from marketplace.tests.cast import assert_events, assert_queries, make_user
+from marketplace.tests.threads import together
 from shops.models import Shop
 
 

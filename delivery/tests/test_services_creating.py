@@ -9,11 +9,11 @@ from accounts.models import User
 from delivery.errors import AlreadyAssigned, CourierNotFound
 from delivery.models import Courier, Delivery, ShopRules
 from delivery.services.creating import Destination, NewDelivery, create_delivery
-from delivery.tests.conftest import together
 from delivery.tests.factories import DOOR, make_delivery
 from marketplace.core.errors import Forbidden, IllegalTransition, ValidationFailed
 from marketplace.core.models import Job
 from marketplace.tests.cast import assert_events, make_user
+from marketplace.tests.threads import together
 from orders.errors import OrderNotFound
 from orders.models import Order
 from orders.services.moves import accept_order

@@ -10,11 +10,11 @@ from delivery.enums import DeliveryStatus
 from delivery.errors import DeliveryNotFound, ProofRequired
 from delivery.models import Courier, Delivery
 from delivery.services.moves import fail_attempt, move_delivery
-from delivery.tests.conftest import together
 from delivery.tests.factories import bring, make_delivery, set_off
 from marketplace.core.errors import AppError, Forbidden, IllegalTransition, ValidationFailed
 from marketplace.events.models import Event
 from marketplace.tests.cast import assert_events, assert_queries
+from marketplace.tests.threads import together
 from orders.models import Order
 from orders.services.moves import accept_order
 from orders.tests.factories import make_order

@@ -10,7 +10,6 @@ from delivery.errors import DeliveryNotFound, ProofRequired
 from delivery.models import Delivery
 from delivery.services.moves import move_delivery
 from delivery.services.proofs import Proof, add_proof
-from delivery.tests.conftest import together
 from delivery.tests.factories import bring
 from delivery.tokens import pin_of
 from marketplace.core.errors import (
@@ -20,6 +19,7 @@ from marketplace.core.errors import (
     ValidationFailed,
 )
 from marketplace.tests.cast import assert_events
+from marketplace.tests.threads import together
 from shops import storage
 
 

@@ -15,6 +15,7 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from accounts.authentication import actor_of
 from delivery.selectors import orders_with_courier
 from marketplace.compat.storefront import PAGING, Slice, StorefrontView
 from marketplace.core.http import Identity
@@ -31,7 +32,7 @@ from orders.serializers import (
     wanted_order,
 )
 from orders.services.placing import place_order
-from orders.views import ORDER_ID, actor_of
+from orders.views import ORDER_ID
 
 AMOUNTS = ("subtotal", "discount", "loyalty_discount", "tax", "shipping", "total")
 LINE_AMOUNTS = ("unit_price", "line_total", "discount", "tax")

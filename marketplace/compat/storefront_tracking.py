@@ -8,12 +8,13 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from accounts.authentication import actor_of
 from delivery.order_tracking import order_tracking
 from delivery.selectors import orders_with_courier
 from delivery.serializers import OrderTrackingOutput
 from marketplace.compat.storefront_orders import STATUSES, OrderView, shown_status
 from orders.access import order_to_see
-from orders.views import ORDER_ID, actor_of
+from orders.views import ORDER_ID
 
 
 class StorefrontTrackingOutput(OrderTrackingOutput):

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from chat.tests.conftest import together
 from marketplace.core.errors import AppError, Conflict
+from marketplace.tests.threads import together
 from orders.services.gathering import BATCH, Gathering
 
 

@@ -10,7 +10,6 @@ import pytest
 from pytest_django import Settings
 
 from accounts.models import User
-from chat.tests.conftest import together
 from marketplace.core.clock import now
 from marketplace.core.db import transactional
 from marketplace.core.errors import AppError, Forbidden, IllegalTransition
@@ -18,6 +17,7 @@ from marketplace.core.ids import uuid7
 from marketplace.events.models import AuditEntry, Event
 from marketplace.events.record import NewEvent, record_all
 from marketplace.tests.cast import assert_events
+from marketplace.tests.threads import together
 from orders.enums import MOVES, OrderStatus
 from orders.errors import OrderNotFound, UnsupportedPaymentFlow
 from orders.models import Order, OrderLine, Payment, Refund, Reservation, ShopOrder

@@ -12,13 +12,13 @@ from pytest_django import Settings
 
 from accounts.models import User
 from accounts.services.addresses import add_address
-from chat.tests.conftest import together
 from marketplace.core.db import transactional
 from marketplace.core.errors import AppError, ValidationFailed
 from marketplace.core.ids import uuid7
 from marketplace.core.models import Counter
 from marketplace.events.models import Event
 from marketplace.tests.cast import assert_events, assert_queries, make_user
+from marketplace.tests.threads import together
 from orders.errors import CartEmpty, CouponInvalid, UnsupportedPaymentFlow
 from orders.models import Order, OrderLine, Reservation, ShopOrder
 from orders.services.placing import (

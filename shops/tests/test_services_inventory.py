@@ -6,12 +6,12 @@ from collections.abc import Callable, Sequence
 import pytest
 
 from accounts.models import User
-from chat.tests.conftest import together
 from marketplace.core.db import transactional
 from marketplace.core.errors import ValidationFailed
 from marketplace.core.ids import uuid7
 from marketplace.events.record import NewEvent, record_all
 from marketplace.tests.cast import assert_events, assert_queries
+from marketplace.tests.threads import together
 from shops.errors import OutOfStock
 from shops.models import Shop, Sku
 from shops.services.inventory import (

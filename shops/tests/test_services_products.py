@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 
 from accounts.models import User
-from chat.tests.conftest import together
 from marketplace.core.errors import Forbidden, IllegalTransition, ValidationFailed
 from marketplace.events.models import Event
 from marketplace.tests.cast import assert_events
+from marketplace.tests.threads import together
 from shops.errors import ProductNotFound, ShopNotFound
 from shops.models import Product, Shop, Sku
 from shops.services.products import (

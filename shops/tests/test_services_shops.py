@@ -3,11 +3,11 @@
 import pytest
 
 from accounts.models import User
-from chat.tests.conftest import together
 from marketplace.core.errors import AppError, Forbidden, ValidationFailed
 from marketplace.core.models import Counter
 from marketplace.events.models import AuditEntry, Event
 from marketplace.tests.cast import assert_events
+from marketplace.tests.threads import together
 from shops.errors import ShopNameTaken, ShopNotFound
 from shops.models import Shop, ShopMember
 from shops.services.shops import close_shop, update_shop
