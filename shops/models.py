@@ -124,8 +124,9 @@ class Product(BaseModel):
             models.Index(fields=["status", "id"], name="product_newest"),
             models.Index(fields=["status", "price", "id"], name="product_price"),
             models.Index(fields=["status", "name_key", "id"], name="product_name"),
-            models.Index(fields=["status", "category_key", "price"], name="product_category"),
-            models.Index(fields=["status", "brand_key", "price"], name="product_brand"),
+            models.Index(fields=["status", "category_key", "id"], name="product_category_newest"),
+            models.Index(fields=["status", "category_key", "price", "id"], name="product_category"),
+            models.Index(fields=["status", "brand_key", "price", "id"], name="product_brand"),
             models.Index(fields=["shop", "status", "id"], name="product_shop"),
         ]
 

@@ -152,17 +152,21 @@ class Slice:
         return self.offset // self.limit + 1
 
     def response(self, request: Request, items: Sequence[Any], *, total: int) -> Response:
-        """The array with `X-Total-Count`, `X-Page`, `X-Limit` and `Link`."""
-        headers = {
+        """The array with its headers."""
+        url = plain_request(request).build_absolute_uri(request.path)
+        return Response(items, headers=self.headers(request.query_params, url=url, total=total))
+
+    def headers(self, query: Mapping[str, str], *, url: str, total: int) -> dict[str, str]:
+        """`X-Total-Count`, `X-Page`, `X-Limit` and `Link`. url: what was asked, without query."""
+        return {
             "X-Total-Count": str(total),
             "X-Page": str(self.page),
             "X-Limit": str(self.limit),
             "Link": ", ".join(
-                f'<{self._url(request, offset)}>; rel="{name}"'
+                f'<{url}?{self._query(query, offset)}>; rel="{name}"'
                 for name, offset in self._neighbours(total)
             ),
         }
-        return Response(items, headers=headers)
 
     def _neighbours(self, total: int) -> list[tuple[str, int]]:
         last = max(0, (total - 1) // self.limit * self.limit)
@@ -173,15 +177,14 @@ class Slice:
             found.append(("next", self.offset + self.limit))
         return [*found, ("last", last)]
 
-    def _url(self, request: Request, offset: int) -> str:
+    def _query(self, query: Mapping[str, str], offset: int) -> str:
         """The same list from there; in pages where it was asked for in pages."""
         spelled = {"limit", "page_size", "pageSize", "per_page", "perPage", "offset", "page"}
-        kept = [(k, v) for k, v in request.query_params.items() if k not in spelled]
+        kept = [(k, v) for k, v in query.items() if k not in spelled]
         place = ("offset", offset)
-        if "offset" not in request.query_params:
+        if "offset" not in query:
             place = ("page", offset // self.limit + 1)
-        query = urlencode([*kept, ("limit", self.limit), place])
-        return f"{plain_request(request).build_absolute_uri(request.path)}?{query}"
+        return urlencode([*kept, ("limit", self.limit), place])
 
 
 COLORS = frozenset({"color", "colors", "colour", "colours"})

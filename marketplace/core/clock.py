@@ -32,10 +32,7 @@ def running_by(source: Callable[[], datetime]) -> Iterator[None]:
 
 def wire_time(instant: datetime) -> str:
     """`2026-01-10T12:00:00.000Z`, the one form of a time on every wire."""
-    return (
-        instant.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.")
-        + f"{instant.microsecond // 1000:03d}Z"
-    )
+    return instant.astimezone(UTC).isoformat(timespec="milliseconds")[: -len("+00:00")] + "Z"
 
 
 def wire_time_of(epoch_seconds: float) -> str:

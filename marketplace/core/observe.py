@@ -18,6 +18,7 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 
 from marketplace.core.clock import now, wire_time
 from marketplace.core.context import request_id
+from marketplace.core.queries import QueryCount
 from marketplace.core.redaction import redact, redact_text
 
 draining = False
@@ -174,23 +175,54 @@ def request_done(request: HttpRequest, *, status: int, seconds: float) -> None:
     """Count a request and write its line; probes are logged in detail only."""
     match = request.resolver_match
     route = f"/{match.route.strip('^$')}" if match is not None else "unknown"
-    method = request.method if request.method in _METHODS else OTHER_METHOD
+    queries = getattr(request, "queries", None)
+    if queries is not None:
+        count_queries(queries)
+    answered(
+        method=request.method if request.method in _METHODS else OTHER_METHOD,
+        route=route,
+        path=request.get_full_path(),
+        status=status,
+        seconds=seconds,
+        user_id=_user_id(request),
+    )
+
+
+def answered(
+    *,
+    method: str | None,
+    route: str,
+    path: str,
+    status: int,
+    seconds: float,
+    user_id: str | None,
+    **more: Any,
+) -> None:
+    """Count an answer and write its line. path: with its query."""
     HTTP_REQUESTS.labels(method, route, str(status)).inc()
     HTTP_SECONDS.labels(method, route).observe(seconds)
-    queries = getattr(request, "queries", None)
-    if queries is not None and queries.number:
-        DB_QUERIES.inc(queries.number)
-        DB_SECONDS.inc(queries.seconds)
-    write = _access.debug if request.path in QUIET_PATHS else _access.info
+    level = logging.DEBUG if path.partition("?")[0] in QUIET_PATHS else logging.INFO
+    if level < _LEVELS[settings.LOG_LEVEL]:
+        # Making a line costs as much as a small answer: not for nobody.
+        return
+    write = _access.debug if level == logging.DEBUG else _access.info
     write(
         "request",
         protocol="http",
         method=method,
-        path=redact_text(request.get_full_path()),
+        path=redact_text(path),
         status=status,
         ms=round(seconds * 1000, 1),
-        user_id=_user_id(request),
+        user_id=user_id,
+        **more,
     )
+
+
+def count_queries(count: QueryCount) -> None:
+    """Add the database calls of one request, or of several that were served together."""
+    if count.number:
+        DB_QUERIES.inc(count.number)
+        DB_SECONDS.inc(count.seconds)
 
 
 def _user_id(request: HttpRequest) -> str | None:

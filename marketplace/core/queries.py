@@ -5,7 +5,8 @@ on every connection adds to it.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
@@ -27,18 +28,24 @@ class QueryCount:
 counted_queries: ContextVar[QueryCount | None] = ContextVar("counted_queries", default=None)
 
 
+@contextmanager
+def counted() -> Iterator[None]:
+    """Count what happens in the block as one call: for those that pass Django's cursors by."""
+    count = counted_queries.get()
+    started = time.perf_counter()
+    try:
+        yield
+    finally:
+        if count is not None:
+            count.number += 1
+            count.seconds += time.perf_counter() - started
+
+
 def _count(
     execute: Callable[..., Any], sql: str, params: Any, many: bool, context: dict[str, Any]
 ) -> Any:
-    count = counted_queries.get()
-    if count is None:
+    with counted():
         return execute(sql, params, many, context)
-    started = time.perf_counter()
-    try:
-        return execute(sql, params, many, context)
-    finally:
-        count.number += 1
-        count.seconds += time.perf_counter() - started
 
 
 def _watch(connection: BaseDatabaseWrapper, **_: object) -> None:

@@ -110,11 +110,15 @@ class Runtime:
         if not task.cancelled() and task.exception() is not None:
             logger.error("background_failed", exc_info=task.exception())
 
-    def batcher(self, service: Callable[[Sequence[Any]], list[Any]]) -> Batcher:
-        """The group commit of this service."""
+    def batcher(
+        self, service: Callable[[Sequence[Any]], list[Any]], *, writers: int | None = None
+    ) -> Batcher:
+        """The group commit of this service. writers: threads, if not as many as messages have."""
         batcher = self._batchers.get(service)
         if batcher is None:
-            batcher = Batcher(self.loop, service, self.committed, writers=_batch_writers())
+            batcher = Batcher(
+                self.loop, service, self.committed, writers=writers or _batch_writers()
+            )
             self._batchers[service] = batcher
         return batcher
 
@@ -153,6 +157,8 @@ class Runtime:
                 for membership in list(session.memberships.values()):
                     if membership.ref.topic == control.topic:
                         session.remove(membership, control.reason)
+        elif control.kind == "recheck":
+            self.checks.recheck(control.topic)
 
     # -- connections -----------------------------------------------------------------------------
 

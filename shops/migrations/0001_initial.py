@@ -112,11 +112,15 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name='product',
-            index=models.Index(fields=['status', 'category_key', 'price'], name='product_category'),
+            index=models.Index(fields=['status', 'category_key', 'id'], name='product_category_newest'),
         ),
         migrations.AddIndex(
             model_name='product',
-            index=models.Index(fields=['status', 'brand_key', 'price'], name='product_brand'),
+            index=models.Index(fields=['status', 'category_key', 'price', 'id'], name='product_category'),
+        ),
+        migrations.AddIndex(
+            model_name='product',
+            index=models.Index(fields=['status', 'brand_key', 'price', 'id'], name='product_brand'),
         ),
         migrations.AddIndex(
             model_name='product',
