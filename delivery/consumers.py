@@ -201,9 +201,11 @@ class DeliveryConsumer(TopicConsumer):
 
     @classmethod
     def _held(cls, ref: TopicRef) -> Delivery:
-        """The delivery of a link that has been looked up, if the link has not ended since."""
+        """The delivery of a link that has been looked up, if it has neither ended since nor been
+        renewed.
+        """
         delivery = selectors.find_delivery(UUID(ref.id)) if ref.id else None
-        if delivery is None or not tracking.is_shown(delivery):
+        if delivery is None or not tracking.is_link_of(ref.secret, delivery):
             raise DeliveryNotFound
         return delivery
 

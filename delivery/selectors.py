@@ -199,6 +199,19 @@ def list_couriers(*, duty: str = "") -> QuerySet[Courier]:
     return found.select_related("user").order_by("-id")
 
 
+def couriers_near(place: Point, *, duty: str = "", count: int) -> list[tuple[Courier, float]]:
+    """The couriers nearest to a place and how many metres off each is, to a hundred of them.
+
+    Only those who have said where they are. Whoever asks from several places shall not learn where
+    somebody stands, so the distance is told no more exactly than that.
+    """
+    rows = list_couriers(duty=duty).filter(latitude__isnull=False)[:COURIERS_LOOKED_AT]
+    found = [(_distance(row, place), row) for row in rows]
+    known = [(row, distance) for distance, row in found if distance is not None]
+    known.sort(key=lambda one: one[1])
+    return [(row, float(round(distance, -2))) for row, distance in known[:count]]
+
+
 def free_couriers(*, near: Point | None) -> list[CourierOffer]:
     """Couriers on duty with a free place, the nearest first, those of unknown place last."""
     rows = (

@@ -219,9 +219,19 @@ class PositionInput(InputSerializer):
 
 
 class CourierQueryInput(InputSerializer):
-    """Which couriers."""
+    """Which couriers; near a place, or near where a delivery goes."""
 
     duty = AnyCaseChoiceField(choices=Duty.choices, required=False)
+    latitude = latitude_field(required=False)
+    longitude = longitude_field(required=False)
+    delivery_id = serializers.CharField(required=False, max_length=ID_CHARACTERS)
+
+    def validate(self, values: dict[str, Any]) -> dict[str, Any]:
+        """Both halves of a place, or none."""
+        halves = {"latitude", "longitude"} - values.keys()
+        if len(halves) == 1:
+            raise serializers.ValidationError({halves.pop(): ["This field is required."]})
+        return values
 
 
 class LocationQueryInput(InputSerializer):
@@ -573,7 +583,10 @@ class TrackOutput(serializers.Serializer[Any]):
 
 
 class CourierOutput(serializers.Serializer[Any]):
-    """One courier; `load` = his deliveries under way and open offers. No phone, no position."""
+    """One courier; `load` = his deliveries under way and open offers. No phone, no position.
+
+    `distance_m` from the place that was asked for, to a hundred metres; null where none was.
+    """
 
     user_id = serializers.CharField()
     user = PublicUserOutput()

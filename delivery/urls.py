@@ -22,6 +22,7 @@ urlpatterns = [
     path(f"{ONE}/accept", DeliveryViewSet.as_view({"post": "accept"})),
     path(f"{ONE}/decline", DeliveryViewSet.as_view({"post": "decline"})),
     path(f"{ONE}/rating", DeliveryViewSet.as_view({"post": "rate"})),
+    path(f"{ONE}/tracking-link", DeliveryViewSet.as_view({"post": "renew_link"})),
     path(f"{ONE}/eta", DeliveryViewSet.as_view({"get": "eta"})),
     path(f"{ONE}/proof", ProofViewSet.as_view({"post": "create"})),
     path(f"{ONE}/locations", LocationViewSet.as_view({"get": "list", "post": "create"})),

@@ -15,6 +15,7 @@ from delivery import access, selectors
 from delivery.access import standing_in
 from delivery.enums import DeliveryStatus, Duty
 from delivery.errors import DeliveryNotFound
+from delivery.geo import Point
 from delivery.models import Delivery
 from delivery.order_tracking import order_tracking
 from delivery.payloads import (
@@ -67,7 +68,7 @@ from marketplace.core.errors import Forbidden, MalformedRequest, ValidationFaile
 from marketplace.core.http import ApiView, BaseViewSet
 from marketplace.core.inputs import read_id
 from marketplace.core.limits import request_address
-from marketplace.core.pagination import cursor_page
+from marketplace.core.pagination import cursor_page, page_limit
 from marketplace.core.rendering import MAX_BODY_BYTES, JsonParser, plain_request
 from marketplace.core.schema import PAGE
 from orders.access import order_to_see
@@ -83,6 +84,13 @@ def described(delivery: Delivery, actor: User) -> dict[str, Any]:
         standing=standing_in(actor, delivery),
         place=selectors.whereabouts(delivery),
     )
+
+
+def _place_asked_for(asked: dict[str, Any], actor: User) -> Point | None:
+    """The place in a query, or where the delivery in it goes."""
+    if asked.get("delivery_id"):
+        return access.delivery_to_run(actor=actor, key=asked["delivery_id"]).destination
+    return (asked["latitude"], asked["longitude"]) if "latitude" in asked else None
 
 
 class DeliveryViewSet(BaseViewSet):
@@ -220,6 +228,17 @@ class DeliveryViewSet(BaseViewSet):
         return Response(described(delivery, actor))
 
     @extend_schema(
+        operation_id="deliveries_renew_link", tags=["delivery"], summary="Give it another link",
+        description="For staff of its shop, where the link has come into wrong hands: the new one "
+        "is in `tracking_token`, the one before leads nowhere at once.",
+        request=None, responses={200: DeliveryOutput},
+    )  # fmt: skip
+    def renew_link(self, request: Request, delivery_id: str) -> Response:
+        """The link that was given out is worth nothing any more."""
+        actor = actor_of(request)
+        return Response(described(tracking.renew_link(actor=actor, delivery_id=delivery_id), actor))
+
+    @extend_schema(
         operation_id="deliveries_eta", tags=["delivery"], summary="When it arrives",
         description="All null with a `reason` where nobody knows.",
         responses={200: EtaOutput},
@@ -349,20 +368,38 @@ class OrderTrackingView(ApiView):
 class CourierViewSet(BaseViewSet):
     """Couriers, for people who send things; and the caller as one."""
 
+    # The delivery that a list asks about, and is not there.
+    also_answers: ClassVar[Collection[int]] = (404,)
+
     @extend_schema(
         operation_id="couriers_list", tags=["delivery"], summary="Couriers",
-        description="For staff of any shop and admins.",
-        parameters=[*PAGE, OpenApiParameter("duty", OpenApiTypes.STR, enum=Duty.values)],
+        description="For staff of any shop and admins, newest first. With a place, or a delivery "
+        "that goes to one: the nearest of those whose place is known, with `distance_m`, on one "
+        "page.",
+        parameters=[
+            *PAGE,
+            OpenApiParameter("duty", OpenApiTypes.STR, enum=Duty.values),
+            OpenApiParameter("latitude", OpenApiTypes.DOUBLE),
+            OpenApiParameter("longitude", OpenApiTypes.DOUBLE),
+            OpenApiParameter("delivery_id", OpenApiTypes.UUID, description="Instead of a place"),
+        ],
         responses={200: CourierPageOutput},
     )  # fmt: skip
     def list(self, request: Request) -> Response:
         """A page of couriers."""
-        if not access.may_see_couriers(actor_of(request)):
+        actor = actor_of(request)
+        if not access.may_see_couriers(actor):
             raise Forbidden
         asked = self.read_query(CourierQueryInput)
+        duty = asked.get("duty") or ""
+        place = _place_asked_for(asked, actor)
+        if place is not None:
+            near = selectors.couriers_near(place, duty=duty, count=page_limit(request.GET))
+            told = [courier_payload(row, distance_m=distance) for row, distance in near]
+            return Response({"items": told, "next_cursor": None})
         return Response(
             cursor_page(
-                selectors.list_couriers(duty=asked.get("duty") or ""),
+                selectors.list_couriers(duty=duty),
                 request=request,
                 order=NEWEST,
                 to_wire=courier_payload,

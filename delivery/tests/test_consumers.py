@@ -11,6 +11,7 @@ from accounts.models import User
 from delivery.models import Delivery, Location
 from delivery.services.assigning import assign_courier
 from delivery.services.moves import move_delivery
+from delivery.services.tracking import renew_link
 from delivery.tests.factories import away, bring, fix, make_delivery, send, set_off
 from delivery.tokens import token_of
 from marketplace.core.clock import now
@@ -122,6 +123,26 @@ class TestJoining:
 
 
 class TestLinks:
+    async def test_end_at_once_where_they_are_renewed(
+        self, sockets: Sockets, moving: Delivery, seller: User, buyer: User
+    ) -> None:
+        old = held(moving)
+        watcher, page = await sockets.phoenix(None), await sockets.plain(None)
+        customer = await sockets.plain(buyer)
+        await watcher.join(old)
+        await page.join(old)
+        await customer.join(f"delivery:{moving.id}")
+
+        renewed = await in_thread(renew_link, actor=seller, delivery_id=moving.id)
+
+        await watcher.event("phx_close")
+        assert (await page.event("removed"))["topic"] == old
+        assert await refused(watcher, old) == ("delivery_not_found", "delivery_not_found")
+        assert (await page.join(held(renewed)))["delivery"]["status"] == "in_transit"
+        # He holds the topic still; without a position nobody knows when it arrives.
+        reply = await customer.command(f"delivery:{moving.id}", "get_eta")
+        assert reply["response"]["code"] == "eta_unavailable"
+
     @pytest.mark.parametrize("dialect", ["plain", "phoenix"])
     async def test_show_few_fields_to_who_has_not_signed_in(
         self, sockets: Sockets, moving: Delivery, dialect: str

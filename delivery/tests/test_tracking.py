@@ -10,14 +10,16 @@ from pytest_django import Settings
 from rest_framework.test import APIClient
 
 from accounts.models import User
+from delivery import access
 from delivery.errors import DeliveryNotFound
 from delivery.models import Delivery
-from delivery.services.tracking import find_by_token
+from delivery.services.tracking import find_by_token, renew_link
 from delivery.tests.factories import away, bring, fix, send
 from delivery.tokens import TOKEN_FORM, hash_of, new_token, token_of
 from marketplace.core.clock import now
-from marketplace.core.errors import RateLimited
-from marketplace.tests.cast import assert_queries
+from marketplace.core.errors import Conflict, IllegalTransition, RateLimited
+from marketplace.events.audit import list_audit
+from marketplace.tests.cast import assert_events, assert_queries, signed_in
 
 ADDRESS = "192.0.2.7"
 LETTERS = string.ascii_letters + string.digits + "-_"
@@ -111,6 +113,60 @@ class TestFindByToken:
         with pytest.raises(RateLimited):
             find_by_token(token, ADDRESS)
         assert find_by_token(token, "192.0.2.8").id == delivery.id
+
+
+@pytest.mark.django_db
+class TestRenewLink:
+    def test_ends_the_one_before(self, delivery: Delivery, seller: User) -> None:
+        old = str(token_of(delivery))
+
+        with assert_events():
+            answer = signed_in(seller).post(f"/api/v1/deliveries/{delivery.id}/tracking-link")
+
+        new = answer.json()["tracking_token"]
+        assert answer.status_code == 200
+        assert new != old
+        assert find_by_token(new, ADDRESS).id == delivery.id
+        with pytest.raises(DeliveryNotFound):
+            find_by_token(old, ADDRESS)
+        [entry] = list_audit(action="delivery.link_renewed")
+        assert (entry.actor_id, entry.target) == (seller.public_id, f"delivery:{delivery.id}")
+        assert new not in str(entry.details)
+
+    def test_gives_a_link_again_after_a_change_of_the_key(
+        self, delivery: Delivery, admin: User, settings: Settings
+    ) -> None:
+        old = str(token_of(delivery))
+        settings.SECRET_KEY = "another"
+
+        renewed = renew_link(actor=admin, delivery_id=delivery.id)
+
+        assert find_by_token(str(token_of(renewed)), ADDRESS).id == delivery.id
+        with pytest.raises(DeliveryNotFound):
+            find_by_token(old, ADDRESS)
+
+    def test_is_refused_where_the_link_has_ended(self, delivery: Delivery, seller: User) -> None:
+        bring(delivery, "cancelled", actor=seller)
+        Delivery.objects.update(ended_at=now() - timedelta(hours=25))
+
+        with pytest.raises(IllegalTransition):
+            renew_link(actor=seller, delivery_id=delivery.id)
+
+        assert Delivery.objects.get().token_number == 1
+        assert not list_audit(action="delivery.link_renewed").exists()
+
+    def test_of_two_at_once_the_second_is_refused(
+        self, delivery: Delivery, seller: User, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        seen = [Delivery.objects.get(id=delivery.id) for _ in range(2)]
+        monkeypatch.setattr(access, "delivery_to_run", lambda **_asked: seen.pop())
+
+        renew_link(actor=seller, delivery_id=delivery.id)
+        with pytest.raises(Conflict):
+            renew_link(actor=seller, delivery_id=delivery.id)
+
+        assert Delivery.objects.get().token_number == 2
+        assert list_audit(action="delivery.link_renewed").count() == 1
 
 
 @pytest.mark.django_db

@@ -12,17 +12,17 @@ from rest_framework.test import APIClient
 from accounts.models import User
 from delivery.models import Courier, Delivery, Location
 from delivery.services.assigning import offer_delivery
-from delivery.services.couriers import set_duty
+from delivery.services.couriers import report_position, set_duty
 from delivery.tests.factories import DOOR, away, bring, fix, make_delivery, send
 from delivery.tokens import pin_of, token_of
 from marketplace.core.clock import now
 from marketplace.core.ids import uuid7
-from marketplace.tests.cast import assert_events, signed_in
+from marketplace.tests.cast import assert_events, assert_queries, make_user, signed_in
 from orders.models import Order
 from orders.services.moves import accept_order
 from orders.tests.factories import make_order
 from shops.models import Shop
-from shops.tests.factories import make_product, make_staff
+from shops.tests.factories import make_product, make_shop, make_staff
 
 HERE = {"latitude": away(900)[0], "longitude": away(900)[1]}
 
@@ -49,6 +49,7 @@ class TestAccess:
         ("post", "proof", {"signed_by": "x"}),
         ("post", "assign", {"courier_id": "x"}),
         ("post", "rating", {"score": 5}),
+        ("post", "tracking-link", None),
     )
 
     @pytest.mark.parametrize(("method", "path", "body"), ROUTES)
@@ -80,6 +81,7 @@ class TestAccess:
             ("proof", {"signed_by": "Asha"}, 403, 201, 201),
             ("assign", {"courier_id": "x"}, 403, 403, 404),
             ("rating", {"score": 5}, 409, 403, 403),
+            ("tracking-link", {}, 403, 403, 200),
         ],
     )
     def test_of_those_whom_it_concerns(
@@ -389,6 +391,76 @@ class TestCouriers:
         assert len(signed_in(admin).get("/api/v1/couriers").json()["items"]) == 2
         for user in (buyer, courier):
             assert code(signed_in(user).get("/api/v1/couriers")) == (403, "forbidden")
+
+    def test_nearest_first(
+        self,
+        delivery: Delivery,
+        seller: User,
+        courier: User,
+        other_courier: User,
+        admin: User,
+        stranger: User,
+    ) -> None:
+        far, near = away(2_449), away(0, east_m=351)
+        for user, place in ((courier, far), (other_courier, near)):
+            set_duty(actor=user, duty="on")
+            report_position(actor=user, latitude=place[0], longitude=place[1])
+        unknown = make_user("Hasan", number=8, role="courier")
+        set_duty(actor=unknown, duty="on")
+        client = signed_in(seller)
+
+        with assert_queries(4):
+            by_place = client.get(f"/api/v1/couriers?latitude={DOOR[0]}&longitude={DOOR[1]}").json()
+        by_delivery = client.get(f"/api/v1/couriers?delivery_id={delivery.id}").json()
+        only_one = client.get(f"/api/v1/couriers?delivery_id={delivery.id}&limit=1").json()
+        all_of_them = client.get("/api/v1/couriers").json()["items"]
+
+        # To a hundred metres: from three places more would tell where somebody stands.
+        found = [(one["user_id"], one["distance_m"]) for one in by_place["items"]]
+        assert found == [(other_courier.public_id, 400.0), (courier.public_id, 2_400.0)]
+        assert by_delivery == by_place
+        assert by_place["next_cursor"] is None
+        assert len(only_one["items"]) == 1
+        assert [one["distance_m"] for one in all_of_them] == [None] * 3
+        assert "latitude" not in str(by_place)
+
+    @pytest.mark.parametrize(
+        ("query", "refused"),
+        [
+            ("latitude=1", "longitude"),
+            ("longitude=1", "latitude"),
+            ("latitude=91&longitude=0", "latitude"),
+            ("latitude=here&longitude=0", "latitude"),
+        ],
+    )
+    def test_are_near_whole_places_alone(
+        self, shop: Shop, seller: User, query: str, refused: str
+    ) -> None:
+        answer = signed_in(seller).get(f"/api/v1/couriers?{query}")
+
+        assert code(answer) == (400, "validation_failed")
+        assert list(answer.json()["details"]["fields"]) == [refused]
+
+    def test_are_near_deliveries_of_ones_own_shop_alone(
+        self, delivery: Delivery, stranger: User, buyer: User
+    ) -> None:
+        make_shop(stranger, "Shade & Co")
+        make_shop(buyer, "Second Hand")
+        where = f"/api/v1/couriers?delivery_id={delivery.id}"
+
+        assert code(signed_in(stranger).get(where)) == (404, "delivery_not_found")
+        assert code(signed_in(buyer).get(where)) == (403, "forbidden")
+
+    def test_of_a_delivery_without_a_point_are_listed_without_a_distance(
+        self, shop: Shop, buyer: User, seller: User, courier: User
+    ) -> None:
+        set_duty(actor=courier, duty="on")
+        report_position(actor=courier, latitude=DOOR[0], longitude=DOOR[1])
+        somewhere = make_delivery(shop, buyer, destination=None)
+
+        answer = signed_in(seller).get(f"/api/v1/couriers?delivery_id={somewhere.id}").json()
+
+        assert [one["distance_m"] for one in answer["items"]] == [None]
 
     def test_answer_offers(self, shop: Shop, buyer: User, courier: User) -> None:
         set_duty(actor=courier, duty="on", capacity=2)

@@ -49,7 +49,8 @@ class Control:
     """An order to live connections that no client ever sees as such.
 
     kind `revoked`: sessions in `session_ids` have ended. kind `removed`: `user_id` may no longer
-    hold `topic`; `reason` is told to him.
+    hold `topic`; `reason` is told to him. kind `recheck`: some of those who hold `topic`, whoever
+    they are, may have lost the right.
     """
 
     kind: str
@@ -127,6 +128,11 @@ def publish_revocation(*, session_ids: Collection[UUID]) -> None:
 def publish_removal(*, topic: str, user_id: str, reason: str) -> None:
     """Take this user's connections out of the topic, after the commit that took the right."""
     _publish_control(Control(kind="removed", topic=topic, user_id=user_id, reason=reason))
+
+
+def publish_recheck(*, topic: str) -> None:
+    """Whoever holds the topic without the right leaves it, after the commit that ended a link."""
+    _publish_control(Control(kind="recheck", topic=topic))
 
 
 def _publish_control(control: Control) -> None:

@@ -160,9 +160,18 @@ class Checks:
                 Control(kind="revoked", session_ids=tuple(str(one) for one in ended))
             )
 
-    async def _check_rights(self) -> None:
+    def recheck(self, topic: str) -> None:
+        """Some of those who hold this topic may have lost the right."""
+        self._runtime.spawn(self._check_rights(topic))
+
+    async def _check_rights(self, topic: str | None = None) -> None:
         """Ask again for every topic of everybody: an order to leave one may have been lost."""
-        held = [one for session in self._runtime.sessions for one in session.memberships.values()]
+        held = [
+            one
+            for session in self._runtime.sessions
+            for one in session.memberships.values()
+            if topic is None or one.ref.topic == topic
+        ]
         for start in range(0, len(held), RIGHTS):
             some = held[start : start + RIGHTS]
             for membership in await self._runtime.run(_find_refused, some):
