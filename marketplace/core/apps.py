@@ -10,9 +10,10 @@ class KernelConfig(AppConfig):
     label = "core"
 
     def ready(self) -> None:
-        """Send logs where they belong, and count queries and jobs."""
-        from marketplace.core import figures, observe, queries
+        """Send logs where they belong, count queries and jobs, put SQLite's writers in a line."""
+        from marketplace.core import figures, observe, queries, write_queue
 
         observe.configure_logging()
         queries.watch_queries()
+        write_queue.queue_writes()
         figures.register_figures()

@@ -2,7 +2,8 @@
 
 `atomic()` opens a transaction (a null context on a MongoDB without transactions), `on_commit()`
 runs a function after the outermost one has committed, `run()` repeats a function whose transaction
-lost a race that the database settles by failing one side.
+lost a race that the database settles by failing one side. On SQLite the threads of a process write
+in the order in which they came (`write_queue.py`).
 """
 
 import functools
@@ -18,6 +19,7 @@ from django.db import IntegrityError, InterfaceError, OperationalError, connecti
 from django.db import transaction as django_transaction
 
 from marketplace.core.errors import Unavailable
+from marketplace.core.write_queue import write_turn
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -67,6 +69,7 @@ def atomic() -> Iterator[None]:
     """All or nothing. An inner block is part of the outermost one, never a savepoint.
 
     So an IntegrityError inside must end the outermost block: do not catch it within and go on.
+    Raises Unavailable on SQLite where a turn to write does not come in time.
     """
     depth = getattr(_state, "depth", 0)
     with _transaction(outermost=depth == 0):
@@ -79,11 +82,24 @@ def atomic() -> Iterator[None]:
 
 def _transaction(*, outermost: bool) -> AbstractContextManager[Any]:
     if not is_mongodb():
+        if outermost and connection.vendor == "sqlite" and not connection.in_atomic_block:
+            return _transaction_in_turn()
         # The outermost of ours may still stand inside a test's transaction, as a savepoint.
         return django_transaction.atomic(savepoint=outermost)
     if not has_transactions():
         return _collected_on_commit(outermost=outermost)
     return _mongo_transaction(outermost=outermost)
+
+
+@contextmanager
+def _transaction_in_turn() -> Iterator[None]:
+    """One writer after another, as they came; what waits for the commit no longer keeps the turn.
+
+    It may write too, or wait for a thread that does.
+    """
+    with write_turn() as leave, django_transaction.atomic():
+        django_transaction.on_commit(leave)
+        yield
 
 
 @contextmanager
