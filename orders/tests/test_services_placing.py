@@ -1,7 +1,8 @@
 """Orders are placed at the server's prices, with their stock and their events, or not at all."""
 
 import random
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
@@ -17,6 +18,7 @@ from marketplace.core.errors import AppError, ValidationFailed
 from marketplace.core.ids import uuid7
 from marketplace.core.models import Counter
 from marketplace.events.models import Event
+from marketplace.events.record import NewEvent
 from marketplace.tests.cast import assert_events, assert_queries, make_user
 from marketplace.tests.threads import together
 from orders.errors import CartEmpty, CouponInvalid, UnsupportedPaymentFlow
@@ -34,6 +36,7 @@ from orders.tests.factories import make_order, stock_of, wish
 from shops.errors import OutOfStock, ProductNotFound, SkuNotFound
 from shops.models import Product, Shop, Sku
 from shops.selectors import list_offers
+from shops.services.inventory import StockLine
 from shops.services.products import archive_product
 from shops.services.shops import close_shop
 from shops.tests.factories import SIZES, make_product, make_shop, the_sku
@@ -466,6 +469,37 @@ class TestRaces:
         numbers = sorted(Order.objects.values_list("number", flat=True))
         assert numbers == list(range(10_001, 10_011))
         assert Counter.objects.get(name="order").value == 10_010
+
+    @pytest.mark.parametrize(("is_conditional", "sold"), [(True, 3), (False, 5)])
+    def test_only_the_condition_of_the_update_keeps_five_who_saw_three_from_buying_five(
+        self, lamp: Product, sku: Sku, monkeypatch: pytest.MonkeyPatch, *,
+        is_conditional: bool, sold: int,
+    ) -> None:  # fmt: skip
+        Sku.objects.filter(id=sku.id).update(available=3)
+        buyers = [make_user(f"Buyer{number}", number=100 + number) for number in range(5)]
+        all_have_seen = threading.Barrier(len(buyers))
+        seen = threading.local()
+
+        def write_what_was_read(*, lines: Sequence[StockLine]) -> list[NewEvent]:
+            [line] = lines
+            left = seen.available - line.quantity
+            Sku.objects.filter(id=line.sku_id).update(available=left)
+            return []
+
+        if not is_conditional:
+            monkeypatch.setattr("orders.services.placing.hold_stock", write_what_was_read)
+
+        def buy(person: User) -> bool:
+            seen.available = Sku.objects.get(id=sku.id).available
+            all_have_seen.wait(timeout=10)
+            # Not gathered: each has a transaction of his own.
+            [outcome] = place_orders([command(person, (lamp, 1))])
+            return isinstance(outcome, Order)
+
+        bought = together(*[lambda person=person: buy(person) for person in buyers])
+
+        assert sum(bought) == sold
+        assert Order.objects.count() == sold
 
     def test_crossed_orders_harm_nobody(self, buyer: User, shop: Shop, stranger: User) -> None:
         products = [make_product(shop, f"Lamp {n}", stock_quantity=60) for n in range(3)]
