@@ -1,15 +1,18 @@
 """Filters that do not read a table to know its values; times to the second."""
 
+import re
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from django.core.paginator import EmptyPage
 from django.db import connection
 from django.template.defaultfilters import date
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils.formats import localize
 
+from marketplace.core.admin import KeyPaginator
 from marketplace.core.models import Job
 from marketplace.events.models import Event
 from marketplace.tests.cast import make_user
@@ -69,3 +72,42 @@ class TestTimes:
 
         assert localize(at) == "2026-01-10 18:05:09"
         assert date(at, "DATETIME_FORMAT") == "2026-01-10 18:05:09"
+
+
+class TestPages:
+    """Later pages are found by their keys, those of the second half from the end."""
+
+    @pytest.fixture
+    def jobs(self, db: None) -> list[str]:
+        made = [Job.objects.create(key=f"job-{number}", name="cleanup") for number in range(7)]
+        return [job.key for job in reversed(made)]
+
+    @pytest.mark.parametrize("number", [1, 2, 3, 4])
+    def test_hold_what_the_plain_ones_hold(self, jobs: list[str], number: int) -> None:
+        rows = Job.objects.order_by("-created_at", "-id")
+
+        page = KeyPaginator(rows, 2).page(number)
+
+        assert [job.key for job in page.object_list] == jobs[2 * number - 2 : 2 * number]
+        assert page.has_next() == (number < 4)
+
+    def test_keep_the_filters_of_the_list(self, jobs: list[str]) -> None:
+        Job.objects.filter(key="job-3").update(name="send_sms")
+        rows = Job.objects.filter(name="cleanup").order_by("-created_at", "-id")
+
+        page = KeyPaginator(rows, 2).page(3)
+
+        assert [job.key for job in page.object_list] == ["job-1", "job-0"]
+
+    def test_that_are_none_are_told(self, jobs: list[str]) -> None:
+        with pytest.raises(EmptyPage):
+            KeyPaginator(Job.objects.order_by("id"), 2).page(5)
+
+    def test_choose_rows_by_their_keys(self, staff: Client) -> None:
+        job = Job.objects.create(key="one", name="cleanup")
+
+        page = staff.get("/admin/core/job/").content.decode()
+
+        [box] = re.findall(r'<input[^>]*name="_selected_action"[^>]*>', page)
+        assert f'value="{job.pk}"' in box
+        assert 'type="checkbox"' in box
