@@ -199,17 +199,22 @@ def list_couriers(*, duty: str = "") -> QuerySet[Courier]:
     return found.select_related("user").order_by("-id")
 
 
-def couriers_near(place: Point, *, duty: str = "", count: int) -> list[tuple[Courier, float]]:
-    """The couriers nearest to a place and how many metres off each is, to a hundred of them.
+def couriers_near(
+    place: Point, *, duty: str = "", count: int
+) -> list[tuple[Courier, float | None]]:
+    """So many couriers, the nearest to a place first, those of unknown place last; and how far off
+    each is, to a hundred metres.
 
-    Only those who have said where they are. Whoever asks from several places shall not learn where
-    somebody stands, so the distance is told no more exactly than that.
+    Whoever asks from several places shall not learn where somebody stands, so the distance is told
+    no more exactly than that.
     """
-    rows = list_couriers(duty=duty).filter(latitude__isnull=False)[:COURIERS_LOOKED_AT]
-    found = [(_distance(row, place), row) for row in rows]
-    known = [(row, distance) for distance, row in found if distance is not None]
-    known.sort(key=lambda one: one[1])
-    return [(row, float(round(distance, -2))) for row, distance in known[:count]]
+    rows = list_couriers(duty=duty)[:COURIERS_LOOKED_AT]
+    found = [(row, _distance(row, place)) for row in rows]
+    found.sort(key=lambda one: float("inf") if one[1] is None else one[1])
+    return [
+        (row, None if distance is None else float(round(distance, -2)))
+        for row, distance in found[:count]
+    ]
 
 
 def free_couriers(*, near: Point | None) -> list[CourierOffer]:

@@ -374,8 +374,8 @@ class CourierViewSet(BaseViewSet):
     @extend_schema(
         operation_id="couriers_list", tags=["delivery"], summary="Couriers",
         description="For staff of any shop and admins, newest first. With a place, or a delivery "
-        "that goes to one: the nearest of those whose place is known, with `distance_m`, on one "
-        "page.",
+        "that goes to one: the nearest first with `distance_m`, those of unknown place last, on "
+        "one page.",
         parameters=[
             *PAGE,
             OpenApiParameter("duty", OpenApiTypes.STR, enum=Duty.values),

@@ -417,7 +417,11 @@ class TestCouriers:
 
         # To a hundred metres: from three places more would tell where somebody stands.
         found = [(one["user_id"], one["distance_m"]) for one in by_place["items"]]
-        assert found == [(other_courier.public_id, 400.0), (courier.public_id, 2_400.0)]
+        assert found == [
+            (other_courier.public_id, 400.0),
+            (courier.public_id, 2_400.0),
+            (unknown.public_id, None),
+        ]
         assert by_delivery == by_place
         assert by_place["next_cursor"] is None
         assert len(only_one["items"]) == 1
