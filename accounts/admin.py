@@ -4,13 +4,13 @@ from typing import Any
 
 from django.contrib import admin, messages
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
-from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.forms import ModelForm
 from django.http import HttpRequest, HttpResponse
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm
 
 from accounts.admin_sign_in import SignInForm
+from accounts.authentication import actor_of
 from accounts.enums import EndReason, Role
 from accounts.models import AuthSession, User
 from accounts.services import profiles, sessions
@@ -126,7 +126,7 @@ class UserAdmin(DjangoUserAdmin, StaffAdmin):  # type: ignore[type-arg]  # no ge
                     address=request_address(request),
                 )
             profiles.change_role(
-                actor=self.actor(request), user=obj, role=wanted, address=request_address(request)
+                actor=actor_of(request), user=obj, role=wanted, address=request_address(request)
             )
 
     def user_change_password(
@@ -163,8 +163,8 @@ class UserAdmin(DjangoUserAdmin, StaffAdmin):  # type: ignore[type-arg]  # no ge
     @operation("Deactivate the chosen people")
     def deactivate(self, request: HttpRequest, queryset: QuerySet[User]) -> None:
         """They cannot sign in any more, and who is signed in is so no longer."""
-        chosen = queryset.filter(is_active=True).exclude(pk=self.actor(request).pk).order_by("pk")
-        actor, address = self.actor(request), request_address(request)
+        chosen = queryset.filter(is_active=True).exclude(pk=actor_of(request).pk).order_by("pk")
+        actor, address = actor_of(request), request_address(request)
         people = [
             profiles.deactivate_user(actor=actor, user=user, address=address) for user in chosen
         ]
@@ -174,18 +174,11 @@ class UserAdmin(DjangoUserAdmin, StaffAdmin):  # type: ignore[type-arg]  # no ge
     def reactivate(self, request: HttpRequest, queryset: QuerySet[User]) -> None:
         """They may sign in again."""
         chosen = queryset.filter(is_active=False).order_by("pk")
-        actor, address = self.actor(request), request_address(request)
+        actor, address = actor_of(request), request_address(request)
         people = [
             profiles.activate_user(actor=actor, user=user, address=address) for user in chosen
         ]
         self.message_user(request, f"{len(people)} reactivated.", messages.SUCCESS)
-
-    def actor(self, request: HttpRequest) -> User:
-        """The one who acts."""
-        user = request.user
-        if not isinstance(user, User):
-            raise PermissionDenied
-        return user
 
 
 class EndedFilter(admin.SimpleListFilter):

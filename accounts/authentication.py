@@ -1,6 +1,7 @@
 """Bearer tokens on REST routes, and the one reading of `Authorization` for every entrance."""
 
 from django.contrib.auth.models import AnonymousUser
+from django.http import HttpRequest
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.request import Request
 
@@ -12,8 +13,8 @@ from marketplace.core.errors import InvalidToken, Unauthorized
 Identity = User | AnonymousUser
 
 
-def actor_of(request: Request) -> User:
-    """The signed-in user of a route. Raises Unauthorized where a guest got so far."""
+def actor_of(request: Request | HttpRequest) -> User:
+    """The signed-in user of a route or an admin page. Raises Unauthorized for a guest."""
     if not isinstance(request.user, User):
         raise Unauthorized
     return request.user

@@ -37,6 +37,10 @@ ADMIN_LINK = re.compile(rb'href="/admin/\w+/\w+/([0-9a-f-]{36})/change/')
 ADMIN_LAST = re.compile(rb"[?&;]p=(\d+)")
 
 
+class OutOfTime(Exception):
+    """The time of this call is up (--limit)."""
+
+
 class Listing(NamedTuple):
     kind: str
     name: str
@@ -63,12 +67,12 @@ class Client:
     """One connection, one request after another."""
 
     def __init__(self, port: int, deadline: float):
-        self.connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+        self.connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
         self.deadline = deadline
 
     def get(self, path: str, header: str) -> Answer:
         if time.monotonic() > self.deadline:
-            raise TimeoutError("the time of this call is up (--limit)")
+            raise OutOfTime
         headers = {} if header == "-" else dict([header.split(": ", 1)])
         started = time.perf_counter()
         self.connection.request("GET", path, headers=headers)
@@ -202,7 +206,7 @@ def ask(client: Client, server: Server, one: Listing, count: int):
         more = growth(client, one)
         if more:
             yield base | {"page": "queries"} | more
-    except TimeoutError:
+    except OutOfTime:
         raise
     except Exception as error:
         client.connection.close()  # the next request opens it anew
@@ -303,9 +307,8 @@ def run(args, one: dict) -> int:
                         out.write(json.dumps(record) + "\n")
                         out.flush()
                         print(line_of(record), flush=True)
-            except TimeoutError as error:
-                print(error)
-                records.append({"name": "-", "page": "-", "error": f"{error}"})
+            except OutOfTime:
+                records.append({"name": "-", "page": "-", "error": f"{OutOfTime.__doc__}"})
     print(f"\n{results}")
     return report(records)
 

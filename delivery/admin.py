@@ -3,13 +3,12 @@
 from collections.abc import Iterable
 
 from django.contrib import admin, messages
-from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html, format_html_join
 
-from accounts.models import User
+from accounts.authentication import actor_of
 from delivery import selectors
 from delivery.enums import DeliveryStatus, Duty, OfferStatus, ProofKind
 from delivery.models import Courier, Delivery, Location, Offer, ShopRules
@@ -36,13 +35,6 @@ OFFER_COLOURS = {
     "withdrawn": "warning",
 }
 LAST_FIXES = 20
-
-
-def actor_of(request: HttpRequest) -> User:
-    """The one who acts."""
-    if not isinstance(request.user, User):
-        raise PermissionDenied
-    return request.user
 
 
 class StatusFilter(ChoiceFilter):

@@ -4,14 +4,13 @@ from collections.abc import Callable
 from typing import Any
 
 from django.contrib import admin, messages
-from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html
 from unfold.admin import TabularInline
 
-from accounts.models import User
+from accounts.authentication import actor_of
 from marketplace.core.admin import HistoryAdmin, column, operation, read_uuid
 from marketplace.core.errors import AppError
 from marketplace.core.money import money_text
@@ -41,13 +40,6 @@ PAYMENT_COLOURS = {
     "cancelled": "danger",
     "review": "danger",
 }
-
-
-def actor_of(request: HttpRequest) -> User:
-    """The one who acts."""
-    if not isinstance(request.user, User):
-        raise PermissionDenied
-    return request.user
 
 
 def amount(name: str, *, of_order: bool = False) -> Callable[[Any], str]:

@@ -3,14 +3,13 @@
 from typing import Any
 
 from django.contrib import admin, messages
-from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html
 from unfold.admin import TabularInline
 
-from accounts.models import User
+from accounts.authentication import actor_of
 from marketplace.core.admin import HistoryAdmin, column, operation
 from marketplace.core.errors import AppError
 from marketplace.core.money import money_text
@@ -24,13 +23,6 @@ STATUS_COLOURS = {"published": "success", "draft": "info", "archived": "warning"
 STOCK_COLOURS = {"in_stock": "success", "low_stock": "warning", "out_of_stock": "danger"}
 STATE_COLOURS = {"open": "success", "closed": "danger"}
 ROLE_COLOURS = {"owner": "success", "manager": "info", "staff": "primary"}
-
-
-def actor_of(request: HttpRequest) -> User:
-    """The one who acts."""
-    if not isinstance(request.user, User):
-        raise PermissionDenied
-    return request.user
 
 
 class OpenFilter(admin.SimpleListFilter):
