@@ -128,6 +128,33 @@ def test_the_guide_of_an_app_names_files_that_there_are(page: Path) -> None:
         assert any(place.exists() for place in places), name
 
 
+def told_defaults() -> list[tuple[str, str]]:
+    """Each setting of `.env.example` whose default is told as a number, a flag or rates."""
+    entry = r"^#[^\n]*Default: ([\d.,/]*\d|true|false)(?:\.|;.*)?\n([A-Z][A-Z0-9_]+)=$"
+    found = re.findall(entry, (ROOT / ".env.example").read_text(), re.M)
+    return [(name, told) for told, name in found if name.startswith("LIMIT_")
+            or hasattr(settings, name)]  # fmt: skip
+
+
+class TestTheExampleOfSettings:
+    @pytest.mark.parametrize(("name", "told"), told_defaults())
+    def test_tells_the_default(self, name: str, told: str) -> None:
+        if name.startswith("LIMIT_"):
+            rates = DEFAULT_LIMITS[name.removeprefix("LIMIT_").lower()]
+            assert told == ",".join(f"{count}/{seconds}" for count, seconds in rates)
+            return
+        value = getattr(settings, name)
+        if isinstance(value, bool):
+            assert told == str(value).lower()
+        elif isinstance(value, list | tuple):
+            assert told == ",".join(map(str, value))
+        else:
+            assert float(told) == float(value)
+
+    def test_tells_many_of_them(self) -> None:
+        assert len(told_defaults()) > 60
+
+
 class TestTheListOfTexts:
     def test_has_every_page(self) -> None:
         listed = set(re.findall(r"^\| \[(\w+\.md)\]", (ROOT / "docs/README.md").read_text(), re.M))
@@ -217,6 +244,11 @@ FIGURES = {
         f"{rate('socket_frames')} frames a second ({burst('socket_frames')} at once)",
         f"{rate('signals')} signals a second",
         f"{rate('joins')} joins a second ({burst('joins')} at once)",
+        f"{settings.MAX_TOPICS} topics a connection",
+        f"{settings.MAX_SOCKETS_PER_USER} sockets and streams a user",
+        f"{settings.MAX_GUESTS_PER_ADDRESS} anonymous connections an address",
+        f"messages of 1-{settings.MESSAGE_MAX_CHARS:,} characters",
+        f"`MESSAGE_RATE_LIMIT` ({settings.MESSAGE_RATE_LIMIT}) messages a minute",
         f'"heartbeat":{plain.HEARTBEAT_S}',
         f"A comment line comes every {sse.COMMENT_S} s",
         f"every {sse.HEARTBEAT_S} s.",
