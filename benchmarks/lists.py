@@ -154,6 +154,8 @@ def growth(client: Client, one: Listing) -> dict:
         return {}
     if one.kind == "admin":
         keys = ids_of(client.get(one.path, one.header))
+        if not keys:
+            return {}
         path = one.path.partition("?")[0]
         asked = [f"{path}?id__in={','.join(some)}" for some in (keys[:FEW], keys)]
     else:

@@ -1,7 +1,7 @@
 """The base of every admin page."""
 
 import functools
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, TypeVar, cast
 from uuid import UUID
 
@@ -18,7 +18,7 @@ from django.views.decorators.csrf import csrf_protect
 from unfold.admin import ModelAdmin, checkbox
 from unfold.decorators import action as unfold_action
 from unfold.decorators import display as unfold_display
-from unfold.views import ChangeList
+from unfold.templatetags import unfold_list
 
 from marketplace.core.db import atomic
 
@@ -72,21 +72,20 @@ class KeyPaginator(Paginator):  # type: ignore[type-arg]  # no generic at run ti
         return Page(rows.filter(pk__in=list(found)), place, self)
 
 
-class QuickChangeList(ChangeList):
-    """Writes each address of a heading once: the theme asks for all of them for every row."""
+def _once_per_list(headings: Callable[[Any], Iterable[Any]]) -> Callable[[Any], Iterator[Any]]:
+    """The theme makes all headings of a list again for each row: a third of a page's time."""
 
-    @functools.cached_property
-    def _written(self) -> dict[tuple[str, str], str]:
-        return {}
+    @functools.wraps(headings)
+    def of(changelist: Any) -> Iterator[Any]:
+        made = vars(changelist).setdefault("made_headings", [])
+        if not made:
+            made += headings(changelist)
+        return iter(made)
 
-    def get_query_string(
-        self, new_params: Mapping[str, Any] | None = None, remove: Collection[str] | None = None
-    ) -> str:
-        """The query of this page with other parameters."""
-        asked = (repr(new_params), repr(remove))
-        if asked not in self._written:
-            self._written[asked] = super().get_query_string(new_params, remove)
-        return self._written[asked]
+    return of
+
+
+unfold_list.result_headers = _once_per_list(unfold_list.result_headers)
 
 
 @functools.cache
@@ -133,10 +132,6 @@ class StaffAdmin(ModelAdmin, PortableAdmin):
     list_filter_sheet = False
     key_fields: tuple[str, ...] = ("pk",)
     text_key_fields: tuple[str, ...] = ()
-
-    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
-        """The list of a page."""
-        return QuickChangeList
 
     @column(ModelAdmin.action_checkbox.short_description)
     def action_checkbox(self, obj: Model) -> SafeString:

@@ -11,6 +11,7 @@ from django.template.defaultfilters import date
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils.formats import localize
+from unfold.templatetags import unfold_list
 
 from marketplace.core.admin import KeyPaginator
 from marketplace.core.models import Job
@@ -111,3 +112,22 @@ class TestPages:
         [box] = re.findall(r'<input[^>]*name="_selected_action"[^>]*>', page)
         assert f'value="{job.pk}"' in box
         assert 'type="checkbox"' in box
+
+
+class TestHeadings:
+    def test_are_made_once_for_a_list(self, staff: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The theme asks for them again for every row."""
+        for number in range(3):
+            Job.objects.create(key=f"job-{number}", name="cleanup")
+        made: list[str] = []
+        original = unfold_list.label_for_field
+
+        def count(name: str, *args: Any, **kwargs: Any) -> Any:
+            made.append(name)
+            return original(name, *args, **kwargs)
+
+        monkeypatch.setattr(unfold_list, "label_for_field", count)
+        page = staff.get("/admin/core/job/").content.decode()
+
+        assert page.count('name="_selected_action"') == 3
+        assert made.count("run_at") == 1
