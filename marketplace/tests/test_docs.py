@@ -1,6 +1,7 @@
 """What the texts name is there: settings, commands, files, routes, codes; so are their figures."""
 
 import re
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -153,6 +154,20 @@ class TestTheExampleOfSettings:
 
     def test_tells_many_of_them(self) -> None:
         assert len(told_defaults()) > 60
+
+
+class TestLayers:
+    def test_are_those_that_are_checked(self) -> None:
+        text = (ROOT / "CONTRIBUTING.md").read_text()
+        contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]
+        [layers] = [one["layers"] for one in contracts["contracts"] if one["id"] == "across"]
+        [told] = re.findall(r"^wiring   marketplace\.\{(.*)\} -> (\w+)$", text, re.M)
+
+        names = [re.findall(r"marketplace\.(\w+)", layer) for layer in layers]
+        assert (set(told[0].split(", ")), [told[1]]) == (set(names[0]), names[1])
+        apps = re.findall(r"^apps     (.*)$", text, re.M)[0].split(" -> ")
+        shared = re.findall(r"^shared   (.*)$", text, re.M)[0].split(" -> ")
+        assert layers[2:] == apps + shared
 
 
 class TestTheListOfTexts:
