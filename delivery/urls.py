@@ -8,6 +8,7 @@ from delivery.views import (
     LocationViewSet,
     OrderTrackingView,
     ProofViewSet,
+    ShopRulesViewSet,
     TrackView,
 )
 
@@ -28,6 +29,10 @@ urlpatterns = [
     path(f"{ONE}/locations", LocationViewSet.as_view({"get": "list", "post": "create"})),
     path("track/<str:token>", TrackView.as_view()),
     path("orders/<str:order_id>/tracking", OrderTrackingView.as_view()),
+    path(
+        "shops/<str:shop_id>/delivery-rules",
+        ShopRulesViewSet.as_view({"get": "retrieve", "put": "update"}),
+    ),
     path("couriers", CourierViewSet.as_view({"get": "list"})),
     path("couriers/me", CourierViewSet.as_view({"put": "update", "patch": "partial_update"})),
     path("couriers/me/location", CourierViewSet.as_view({"post": "locate"})),

@@ -48,6 +48,8 @@ from delivery.serializers import (
     ProofInput,
     ProofPartsInput,
     ProofUploadInput,
+    ShopRulesInput,
+    ShopRulesOutput,
     TrackOutput,
     answer_fixes,
     new_delivery,
@@ -62,6 +64,7 @@ from delivery.services import (
     moves,
     proofs,
     ratings,
+    rules,
     tracking,
 )
 from marketplace.core.errors import Forbidden, MalformedRequest, ValidationFailed
@@ -72,9 +75,13 @@ from marketplace.core.pagination import cursor_page, page_limit
 from marketplace.core.rendering import MAX_BODY_BYTES, JsonParser, plain_request
 from marketplace.core.schema import PAGE
 from orders.access import order_to_see
+from shops.access import shop_to_serve
 from shops.storage import LARGEST_FILE
 
 NEWEST = ("-id",)
+SHOP_ID = OpenApiParameter(
+    "shop_id", OpenApiTypes.STR, OpenApiParameter.PATH, description="An id or `shop_<number>`"
+)
 
 
 def described(delivery: Delivery, actor: User) -> dict[str, Any]:
@@ -285,6 +292,33 @@ class ProofViewSet(BaseViewSet):
             actor=actor, delivery_id=delivery_id, proof=proof or proofs.Proof()
         )
         return Response(described(delivery, actor), status=201)
+
+
+class ShopRulesViewSet(BaseViewSet):
+    """What a shop asks of its deliveries."""
+
+    @extend_schema(
+        operation_id="shop_delivery_rules_retrieve", tags=["delivery"],
+        summary="What a shop asks for at the door", description="For its staff.",
+        parameters=[SHOP_ID], responses={200: ShopRulesOutput},
+    )  # fmt: skip
+    def retrieve(self, request: Request, shop_id: str) -> Response:
+        """The shop's rules."""
+        shop = shop_to_serve(actor=actor_of(request), key=shop_id)
+        return Response({"proof_kind": selectors.proof_kind_of(shop.id)})
+
+    @extend_schema(
+        operation_id="shop_delivery_rules_update", tags=["delivery"],
+        summary="Ask for a proof at the door",
+        description="For its owner and managers; it holds for deliveries made from then on.",
+        parameters=[SHOP_ID], request=ShopRulesInput, responses={200: ShopRulesOutput},
+    )  # fmt: skip
+    def update(self, request: Request, shop_id: str) -> Response:
+        """The shop asks for this proof from now on."""
+        kind = rules.set_proof(
+            actor=actor_of(request), shop_id=shop_id, **self.read(ShopRulesInput)
+        )
+        return Response({"proof_kind": kind.value})
 
 
 class LocationViewSet(BaseViewSet):

@@ -20,6 +20,8 @@ from delivery.serializers.deliveries import (
     ProofInput,
     ProofPartsInput,
     ProofUploadInput,
+    ShopRulesInput,
+    ShopRulesOutput,
     new_delivery,
     new_proof,
 )
@@ -59,6 +61,8 @@ __all__ = [
     "ProofInput",
     "ProofPartsInput",
     "ProofUploadInput",
+    "ShopRulesInput",
+    "ShopRulesOutput",
     "TrackOutput",
     "answer_fixes",
     "new_delivery",

@@ -131,6 +131,19 @@ def new_proof(values: Mapping[str, Any] | None, *, photo: Any = None) -> Proof |
     )
 
 
+@extend_schema_serializer(examples=[OpenApiExample("By PIN", {"proof_kind": "pin"})])
+class ShopRulesInput(InputSerializer):
+    """What a shop asks for at the door."""
+
+    proof_kind = AnyCaseChoiceField(choices=ProofKind.choices)
+
+
+class ShopRulesOutput(serializers.Serializer[Any]):
+    """What a shop asks for at the door."""
+
+    proof_kind = serializers.ChoiceField(choices=ProofKind.choices)
+
+
 @extend_schema_serializer(examples=[OpenApiExample("Off it goes", {"status": "in_transit"})])
 class MoveDeliveryInput(InputSerializer):
     """Another status; `assigned` says that the attempt has failed."""

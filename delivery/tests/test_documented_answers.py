@@ -22,6 +22,7 @@ pytestmark = pytest.mark.django_db
 
 API = "/api/v1"
 ONE = f"{API}/deliveries/{{delivery_id}}"
+RULES = f"{API}/shops/{{shop_id}}/delivery-rules"
 
 
 def told(*asked: tuple[str, Any]) -> list[str]:
@@ -68,6 +69,7 @@ def test_made_listed_and_given(
     set_duty(actor=courier, duty="on", capacity=3)
     waiting = make_delivery(shop, buyer)
     where = f"{API}/deliveries/{waiting.id}"
+    rules = f"{API}/shops/{shop.id}/delivery-rules"
     owner, carrier = signed_in(seller), signed_in(courier)
     body = {
         "shop_id": str(shop.id), "customer_id": buyer.public_id, "destination": {"text": "Door"},
@@ -93,6 +95,11 @@ def test_made_listed_and_given(
         (f"{API}/couriers", owner.get(f"{API}/couriers?delivery_id={waiting.id}")),
         (f"{API}/couriers", owner.get(f"{API}/couriers?delivery_id={uuid7()}")),
         (f"{API}/couriers", owner.get(f"{API}/couriers?latitude=1")),
+        (RULES, owner.get(rules)),
+        (RULES, owner.put(rules, {"proof_kind": "pin"}, format="json")),
+        (RULES, owner.put(rules, {"proof_kind": "x"}, format="json")),
+        (RULES, carrier.get(rules)),
+        (RULES, owner.get(f"{API}/shops/shop_9/delivery-rules")),
         (f"{ONE}/tracking-link", owner.post(f"{where}/tracking-link")),
         (f"{ONE}/tracking-link", carrier.post(f"{where}/tracking-link")),
         (f"{API}/couriers", carrier.get(f"{API}/couriers")),

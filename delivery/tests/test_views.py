@@ -10,14 +10,17 @@ from pytest_django import Settings
 from rest_framework.test import APIClient
 
 from accounts.models import User
-from delivery.models import Courier, Delivery, Location
+from delivery.models import Courier, Delivery, Location, ShopRules
 from delivery.services.assigning import offer_delivery
 from delivery.services.couriers import report_position, set_duty
+from delivery.services.rules import set_proof
 from delivery.tests.factories import DOOR, away, bring, fix, make_delivery, send
 from delivery.tokens import pin_of, token_of
 from marketplace.core.clock import now
 from marketplace.core.ids import uuid7
+from marketplace.events.audit import list_audit
 from marketplace.tests.cast import assert_events, assert_queries, make_user, signed_in
+from marketplace.tests.threads import together
 from orders.models import Order
 from orders.services.moves import accept_order
 from orders.tests.factories import make_order
@@ -482,6 +485,84 @@ class TestCouriers:
         assert accepted.json()["courier_id"] == courier.public_id
         assert declined.status_code == 204
         assert code(again) == (404, "offer_not_found")
+
+
+@pytest.mark.django_db
+class TestShopRules:
+    URL = "/api/v1/shops/shop_10001/delivery-rules"
+
+    def test_hold_for_deliveries_made_from_then_on(
+        self, shop: Shop, delivery: Delivery, seller: User, buyer: User
+    ) -> None:
+        client = signed_in(seller)
+        before = client.get(self.URL)
+        with assert_events():
+            answers = [
+                client.put(self.URL, {"proof_kind": kind}, format="json")
+                for kind in ("photo", "PIN")
+            ]
+
+        assert before.json() == {"proof_kind": "none"}
+        assert [one.json() for one in answers] == [{"proof_kind": "photo"}, {"proof_kind": "pin"}]
+        assert client.get(self.URL).json() == {"proof_kind": "pin"}
+        assert ShopRules.objects.count() == 1
+        assert make_delivery(shop, buyer).proof_kind == "pin"
+        assert Delivery.objects.get(id=delivery.id).proof_kind == "none"
+        entries = list_audit(action="shop.proof_changed", target=shop.topic)
+        assert [one.details["proof_kind"] for one in entries] == ["pin", "photo"]
+
+    def test_are_read_by_staff_and_changed_by_managers(
+        self, shop: Shop, seller: User, buyer: User, stranger: User, admin: User, guest: APIClient
+    ) -> None:
+        make_staff(shop, buyer)
+        make_staff(shop, stranger, "manager")
+        wish = {"proof_kind": "pin"}
+
+        told = {
+            user.username: (
+                signed_in(user).get(self.URL).status_code,
+                signed_in(user).put(self.URL, wish, format="json").status_code,
+            )
+            for user in (buyer, stranger, seller, admin)
+        }
+
+        assert told == {
+            "asha": (200, 403), "farid": (200, 200), "bruno": (200, 200), "edith": (200, 200),
+        }  # fmt: skip
+        assert code(guest.put(self.URL, wish, format="json")) == (401, "unauthorized")
+
+    def test_are_none_of_other_shops_business(self, shop: Shop, stranger: User) -> None:
+        make_shop(stranger, "Shade & Co")
+        client = signed_in(stranger)
+
+        assert code(client.get(self.URL)) == (403, "forbidden")
+        assert code(client.put(self.URL, {"proof_kind": "pin"}, format="json")) == (
+            403,
+            "forbidden",
+        )
+        missing = client.get("/api/v1/shops/shop_99999/delivery-rules")
+        assert code(missing) == (404, "shop_not_found")
+        assert not ShopRules.objects.exists()
+
+    def test_refuse_another_word(self, shop: Shop, seller: User) -> None:
+        for body in ({"proof_kind": "blood"}, {}):
+            answer = signed_in(seller).put(self.URL, body, format="json")
+            assert code(answer) == (400, "validation_failed")
+        assert not ShopRules.objects.exists()
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.transactions
+def test_two_first_rules_at_once_are_one_row(shop: Shop, seller: User) -> None:
+    together(
+        *[
+            lambda kind=kind: set_proof(actor=seller, shop_id="shop_10001", proof_kind=kind)
+            for kind in ("pin", "photo", "pin", "photo")
+        ]
+    )
+
+    assert ShopRules.objects.count() == 1
+    assert list_audit(action="shop.proof_changed").count() == 4
 
 
 @pytest.mark.django_db
