@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 import pytest
+import time_machine
 
 from accounts.models import User
 from delivery import selectors
@@ -26,6 +27,7 @@ from delivery.services.couriers import report_position, set_duty
 from delivery.tests.factories import DOOR, away, bring, make_delivery
 from marketplace.core.clock import now
 from marketplace.core.errors import Forbidden, IllegalTransition, ValidationFailed
+from marketplace.core.jobs import run_due_jobs
 from marketplace.core.models import Job
 from marketplace.events.models import Event
 from marketplace.tests.cast import assert_events, assert_queries, make_user
@@ -192,6 +194,34 @@ class TestOffers:
         assert offer_delivery(delivery_id=waiting.id) is None
         Offer.objects.update(expires_at=now() - timedelta(minutes=6))
         assert offer_delivery(delivery_id=waiting.id) is not None
+
+    def test_are_carried_from_one_to_the_next_by_the_jobs(
+        self, waiting: Delivery, courier: User, other_courier: User
+    ) -> None:
+        on_duty(courier, 300)
+        on_duty(other_courier, 900)
+
+        run_due_jobs()
+        told = [(one.courier_id, one.status) for one in Offer.objects.order_by("id")]
+        with time_machine.travel(now() + timedelta(seconds=31)):
+            while run_due_jobs():
+                pass
+        later = [(one.courier_id, one.status) for one in Offer.objects.order_by("id")]
+
+        assert told == [(courier.pk, "open")]
+        assert later == [(courier.pk, "expired"), (other_courier.pk, "open")]
+        assert (load_of(courier), load_of(other_courier)) == (0, 1)
+
+    def test_are_made_by_the_jobs_once_somebody_goes_on_duty(
+        self, waiting: Delivery, courier: User
+    ) -> None:
+        run_due_jobs()
+        assert not Offer.objects.exists()
+
+        on_duty(courier, 300)
+        run_due_jobs()
+
+        assert [one.courier_id for one in Offer.objects.order_by("id")] == [courier.pk]
 
     def test_are_answered_by_their_courier_alone(
         self, waiting: Delivery, courier: User, other_courier: User, buyer: User

@@ -1,6 +1,8 @@
 """Proof of delivery: a photo, the customer's PIN, a signature; five wrong PINs lock it."""
 
 from io import BytesIO
+from pathlib import Path
+from typing import Any
 
 import pytest
 from pytest_django import Settings
@@ -67,6 +69,36 @@ class TestProof:
         assert name is not None
         assert name.startswith(f"deliveries/{moving.id}/")
         assert storage.read(name) is not None
+
+    def test_leaves_no_file_where_the_delivery_has_just_ended(
+        self,
+        moving: Delivery,
+        courier: User,
+        seller: User,
+        settings: Settings,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        settings.DATA_DIR = tmp_path
+        save = storage.save
+
+        def save_and_be_late(*file: Any, **where: Any) -> str:
+            bring(moving, "cancelled", actor=seller)
+            return save(*file, **where)
+
+        monkeypatch.setattr(storage, "save", save_and_be_late)
+
+        with pytest.raises(IllegalTransition):
+            add_proof(actor=courier, delivery_id=moving.id, proof=Proof(photo=photo()))
+
+        assert [file for file in tmp_path.rglob("*") if file.is_file()] == []
+        assert Delivery.objects.get(id=moving.id).photo_url == ""
+
+    def test_has_a_name_of_a_length_that_names_have(self, moving: Delivery, courier: User) -> None:
+        with pytest.raises(ValidationFailed) as refusal:
+            add_proof(actor=courier, delivery_id=moving.id, proof=Proof(signed_by="A" * 151))
+
+        assert list(refusal.value.details["fields"]) == ["signed_by"]
 
     def test_is_no_film(self, moving: Delivery, courier: User) -> None:
         film = BytesIO(b"\0\0\0\x18ftypmp42" + b"\0" * 32)

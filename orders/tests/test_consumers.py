@@ -65,6 +65,16 @@ class TestOrderTopic:
 
         assert codes == ["order_not_found"] * 3
 
+    async def test_is_not_there_without_a_sign_in(
+        self, sockets: Sockets, buyer: User, lamp: Product
+    ) -> None:
+        order = await in_thread(make_order, buyer, (lamp, 1))
+        socket = await sockets.plain(None)
+
+        codes = [await refused(socket, topic) for topic in (f"order:{order.id}", "admins")]
+
+        assert codes == ["unauthorized"] * 2
+
     async def test_shows_staff_their_own_part(
         self, sockets: Sockets, buyer: User, seller: User, stranger: User, lamp: Product
     ) -> None:

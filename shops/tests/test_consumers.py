@@ -31,6 +31,11 @@ class TestShopTopic:
         assert heard["_id"] == str(product.id)
         assert heard["event_seq"] == 2
 
+    async def test_is_not_there_without_a_sign_in(self, sockets: Sockets, shop: Shop) -> None:
+        socket = await sockets.plain(None)
+
+        assert await refused(socket, f"shop:{shop.id}") == "unauthorized"
+
     async def test_replays_what_was_missed(
         self, sockets: Sockets, shop: Shop, seller: User
     ) -> None:
