@@ -26,6 +26,11 @@ KIND_COLOURS = {
 }
 
 
+def room_name(room: Room) -> str:
+    """Its title, or its kind and the last digits of its id, which people can tell apart."""
+    return room.title or f"{room.kind} {room.id.hex[-12:]}"
+
+
 def may_be_read(room: Room) -> bool:
     """Whether staff may read what was said in this room."""
     return room.kind != RoomKind.DIRECT
@@ -40,6 +45,7 @@ class RoomAdmin(HistoryAdmin):
     list_select_related = ("owner",)
     ordering = ("-id",)  # UUIDv7: the newest first, by the index that is there anyway
     search_fields = ("title__icontains", "subject_id__exact")
+    search_help_text = "A part of a title, or the whole id of a room or of what it is about."
     text_key_fields = ("subject_id",)
     fields = (
         "id",
@@ -59,8 +65,8 @@ class RoomAdmin(HistoryAdmin):
 
     @column("Room", ordering="title")
     def name(self, room: Room) -> str:
-        """Its title, or its id."""
-        return room.title or str(room.id)
+        """Its title, or what it is and its last digits."""
+        return room_name(room)
 
     @column("Kind", ordering="kind", colours=KIND_COLOURS)
     def kind_label(self, room: Room) -> str:
@@ -87,7 +93,7 @@ class RoomAdmin(HistoryAdmin):
 class MemberAdmin(HistoryAdmin):
     """Who is in which room."""
 
-    list_display = ("user", "room", "role", "read_number", "muted", "dialogue", "joined_at")
+    list_display = ("user", "room_label", "role", "read_number", "muted", "dialogue", "joined_at")
     list_filter = ("role", "muted", "wizard_open", "room__kind")
     list_select_related = ("user", "room")
     ordering = ("-joined_at", "-id")
@@ -113,6 +119,11 @@ class MemberAdmin(HistoryAdmin):
     )
     readonly_fields = fields
 
+    @column("Room", ordering="room")
+    def room_label(self, member: Member) -> str:
+        """The room, in short."""
+        return room_name(member.room)
+
     @column("Dialogue", ordering="wizard_open")
     def dialogue(self, member: Member) -> str:
         """The command and the step that his next message answers."""
@@ -129,7 +140,7 @@ class MemberAdmin(HistoryAdmin):
 class MessageAdmin(HistoryAdmin):
     """What was said, where staff may read it."""
 
-    list_display = ("created_at", "room", "number", "speaker", "kind", "preview")
+    list_display = ("created_at", "room_label", "number", "speaker", "kind", "preview")
     list_filter = ("kind", "sender_type", "room__kind")
     list_select_related = ("room", "sender")
     ordering = ("-id",)  # UUIDv7: the newest first, by the index that is there anyway
@@ -153,6 +164,11 @@ class MessageAdmin(HistoryAdmin):
         "deleted_at",
     )
     readonly_fields = fields
+
+    @column("Room", ordering="room")
+    def room_label(self, message: Message) -> str:
+        """The room, in short."""
+        return room_name(message.room)
 
     @column("From", ordering="sender")
     def speaker(self, message: Message) -> str:

@@ -15,13 +15,13 @@ from delivery.models import Courier, Delivery, Location, Offer, ShopRules
 from delivery.payloads import tracking_url
 from delivery.services import assigning, couriers, moves
 from delivery.tokens import token_of
-from marketplace.core.admin import ChoiceFilter, HistoryAdmin, StaffAdmin, column, operation
+from marketplace.core.admin import ChoiceFilter, HistoryAdmin, StaffAdmin, column, operation, spoken
 from marketplace.core.errors import AppError
 
 STATUS_COLOURS = {
     "pending": "warning",
     "assigned": "info",
-    "in_transit": "primary",
+    "in transit": "primary",
     "arrived": "primary",
     "delivered": "success",
     "cancelled": "danger",
@@ -143,7 +143,7 @@ class DeliveryAdmin(HistoryAdmin):
     @column("Status", ordering="status", colours=STATUS_COLOURS)
     def status_label(self, delivery: Delivery) -> str:
         """The status, in its colour."""
-        return delivery.status
+        return spoken(delivery.status)
 
     @column("Look at")
     def links(self, delivery: Delivery) -> str:
@@ -254,7 +254,7 @@ class CourierAdmin(HistoryAdmin):
 class OfferAdmin(HistoryAdmin):
     """What was offered to whom."""
 
-    list_display = ("delivery_label", "courier", "status_label", "distance_m", "expires_at")
+    list_display = ("delivery_label", "courier", "status_label", "distance", "expires_at")
     list_filter = (OfferFilter,)
     list_select_related = ("courier",)
     ordering = ("-id",)
@@ -267,6 +267,11 @@ class OfferAdmin(HistoryAdmin):
     def delivery_label(self, offer: Offer) -> str:
         """Its last digits."""
         return offer.delivery_id.hex[-12:]
+
+    @column("Metres away", ordering="distance_m")
+    def distance(self, offer: Offer) -> str:
+        """How far off the courier was."""
+        return "-" if offer.distance_m is None else f"{offer.distance_m:,.0f}"
 
     @column("Status", ordering="status", colours=OFFER_COLOURS)
     def status_label(self, offer: Offer) -> str:

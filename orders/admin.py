@@ -11,7 +11,7 @@ from django.utils.html import format_html
 from unfold.admin import TabularInline
 
 from accounts.authentication import actor_of
-from marketplace.core.admin import HistoryAdmin, column, operation, read_uuid
+from marketplace.core.admin import HistoryAdmin, column, operation, read_uuid, spoken
 from marketplace.core.errors import AppError
 from marketplace.core.money import money_text
 from orders import selectors
@@ -31,12 +31,12 @@ PAYMENT_COLOURS = {
     "unpaid": "warning",
     "authorized": "info",
     "paid": "success",
-    "partially_refunded": "primary",
+    "partially refunded": "primary",
     "refunded": "primary",
     "failed": "danger",
     "captured": "success",
     "pending": "warning",
-    "requires_action": "warning",
+    "requires action": "warning",
     "cancelled": "danger",
     "review": "danger",
 }
@@ -210,7 +210,7 @@ class OrderAdmin(HistoryAdmin):
     @column("Payment", ordering="payment_status", colours=PAYMENT_COLOURS)
     def payment_label(self, order: Order) -> str:
         """Whether it is paid, in its colour."""
-        return order.payment_status
+        return spoken(order.payment_status)
 
     @column("Total", ordering="total")
     def total_label(self, order: Order) -> str:
@@ -295,4 +295,4 @@ class PaymentAdmin(HistoryAdmin):
     @column("Status", ordering="status", colours=PAYMENT_COLOURS)
     def status_label(self, payment: Payment) -> str:
         """The status, in its colour."""
-        return payment.status
+        return spoken(payment.status)

@@ -36,11 +36,16 @@ def column(
     colours: Mapping[str, str] | None = None,
     header: bool = False,
 ) -> Callable[[Method], Method]:
-    """Decorator of a method that gives a column. colours: value → colour of its label."""
+    """Decorator of a method that gives a column. colours: value, as spoken, → its colour."""
     decorator = unfold_display(
         description=description, ordering=ordering, label=colours, header=header or None
     )
     return cast(Callable[[Method], Method], decorator)
+
+
+def spoken(value: str) -> str:
+    """A value as people read it: `in_transit` is `in transit`."""
+    return value.replace("_", " ")
 
 
 def operation(description: str) -> Callable[[Method], Method]:

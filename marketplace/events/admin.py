@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 from django.contrib import admin, messages
-from django.db.models import QuerySet
+from django.db.models import F, QuerySet
 from django.http import HttpRequest
 from django.utils.html import format_html
 
@@ -129,8 +129,10 @@ class PositionAdmin(HistoryAdmin):
 
     list_display = ("subscriber", "topic", "seq", "failures", "parked_at", "short_error")
     list_filter = (SubscriberFilter, ParkedFilter)
-    ordering = ("-parked_at", "subscriber", "topic")
+    # Who has given up stands first, on every database.
+    ordering = (F("parked_at").desc(nulls_last=True), "subscriber", "topic")
     search_fields = ("topic__startswith", "subscriber__exact")
+    search_help_text = "The beginning of a topic, or a whole subscriber or id."
     actions = ("let_go_on",)
 
     @column("Last error")

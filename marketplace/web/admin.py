@@ -17,6 +17,8 @@ from marketplace.core.jobs import schedule_lines
 from marketplace.core.models import IdempotencyKey, Job, JobState
 from marketplace.events.audit import record_audit
 
+KEY_CHARACTERS = 40
+
 
 class TaskFilter(ChoiceFilter):
     """Jobs of one task."""
@@ -55,12 +57,13 @@ class JobAdmin(HistoryAdmin):
         "attempts",
         "run_at",
         "finished_at",
-        "key",
+        "short_key",
         "short_error",
     )
     list_filter = ("state", TaskFilter)
     ordering = ("-created_at", "-id")
     search_fields = ("key__exact", "name__startswith", "request_id__exact")
+    search_help_text = "The beginning of a task's name, or a whole key, request or id."
     key_fields = ("pk",)
     text_key_fields = ("key", "request_id")
     actions = ("retry_dead", "run_at_once")
@@ -73,6 +76,11 @@ class JobAdmin(HistoryAdmin):
     def state_label(self, job: Job) -> str:
         """The state, in its colour."""
         return job.state
+
+    @column("Key", ordering="key")
+    def short_key(self, job: Job) -> str:
+        """The beginning of the key: all of it would push the other columns together."""
+        return job.key if len(job.key) <= KEY_CHARACTERS else f"{job.key[:KEY_CHARACTERS]}…"
 
     @column("Last error")
     def short_error(self, job: Job) -> str:
@@ -100,6 +108,7 @@ class IdempotencyKeyAdmin(HistoryAdmin):
     list_filter = (AnsweredFilter,)
     ordering = ("-created_at", "-id")
     search_fields = ("scope__exact",)
+    search_help_text = "A whole scope or id."
     fields = (
         "scope",
         "status_label",

@@ -14,8 +14,9 @@ from django.utils.formats import localize
 from unfold.templatetags import unfold_list
 
 from marketplace.core.admin import KeyPaginator
+from marketplace.core.clock import now
 from marketplace.core.models import Job
-from marketplace.events.models import Event
+from marketplace.events.models import Event, Position
 from marketplace.tests.cast import make_user
 
 LISTS = [
@@ -131,3 +132,15 @@ class TestHeadings:
 
         assert page.count('name="_selected_action"') == 3
         assert made.count("run_at") == 1
+
+
+class TestPositions:
+    def test_that_have_given_up_stand_first(self, staff: Client) -> None:
+        """On every database, whatever it takes a missing value for."""
+        for name in ("first", "second"):
+            Position.objects.create(subscriber=name, topic="inventory")
+        Position.objects.create(subscriber="third", topic="inventory", parked_at=now())
+
+        page = staff.get("/admin/events/position/").content.decode()
+
+        assert page.index(">third<") < page.index(">first<") < page.index(">second<")

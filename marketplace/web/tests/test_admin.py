@@ -205,7 +205,7 @@ class TestSearch:
     ) -> None:
         assert "Team" in listed(staff, "chat_message", q=str(group.pk))
         by_sender = listed(staff, "chat_message", q=buyer.public_id)
-        assert str(direct.pk) in by_sender
+        assert f"direct {direct.pk.hex[-12:]}" in by_sender
         assert "Team" not in by_sender.split("result_list")[-1]
 
     def test_finds_people_by_the_beginning_of_what_they_are_called(
