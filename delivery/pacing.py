@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Mapping
 from typing import Generic, TypeVar
 
 import structlog
@@ -44,16 +44,25 @@ class Pacer(Generic[Key, Value]):
 
     def offer(self, key: Key, value: Value) -> None:
         """Tell it now, or when it is due unless a newer one comes before that."""
+        self.offer_all({key: value})
+
+    def offer_all(self, values: Mapping[Key, Value]) -> None:
+        """The same for several."""
+        due = []
         instant = self._clock()
         with self._lock:
-            if key in self._waiting or instant < self._free_at.get(key, 0.0):
-                self._waiting[key] = value
+            for key, value in values.items():
+                if key in self._waiting or instant < self._free_at.get(key, 0.0):
+                    self._waiting[key] = value
+                    continue
+                if len(self._free_at) >= REMEMBERED:
+                    self._forget_the_free(instant)
+                self._free_at[key] = instant + self._interval_s
+                due.append((key, value))
+            if self._waiting:
                 self._start()
-                return
-            if len(self._free_at) >= REMEMBERED:
-                self._forget_the_free(instant)
-            self._free_at[key] = instant + self._interval_s
-        self._tell(key, value)
+        for key, value in due:
+            self._tell(key, value)
 
     def forget(self, key: Key) -> None:
         """What waits for this key is not told any more."""

@@ -6,7 +6,7 @@ ones gives the same trail, the same rejections and the same crossings of the fen
 
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from delivery.enums import Rejection
 from delivery.geo import SPEEDS_WITHIN_S, Point, distance_m
@@ -26,8 +26,7 @@ TAKEN = ""
 """The rejection of a position that is good."""
 
 
-@dataclass(frozen=True, slots=True)
-class Fix:
+class Fix(NamedTuple):
     """One position. at: seconds since 1970 in which the device took it."""
 
     at: float
@@ -142,6 +141,9 @@ class Trail:
         if self.destination is None or (self.since is not None and fix.at < self.since):
             return
         distance = distance_m(fix.point, self.destination)
+        if distance > NEARBY_M:
+            self.nearby.entered_at = self.arrived.entered_at = self.door.entered_at = None
+            return
         self.nearby.take(fix.at, distance)
         self.arrived.take(fix.at, distance)
         self.door.take(fix.at, distance)

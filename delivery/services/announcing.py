@@ -5,9 +5,9 @@ A fact stands on the delivery's own topic, and with the same id on that of its o
 
 import threading
 import time
-from dataclasses import dataclass
+from collections.abc import Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import UUID
 
 from accounts.models import User
@@ -81,30 +81,31 @@ def _both(
 # --- signals --------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class _Place:
-    """The newest good position, and the trail that its speeds come from."""
+class Place(NamedTuple):
+    """The newest good position of a delivery, and the trail that its speeds come from."""
 
+    delivery_id: UUID
     one: "NewFix"
     trail: Trail
 
 
-def tell_position(delivery_id: UUID, one: "NewFix", trail: Trail) -> None:
-    """Show the newest good position to whoever watches, at most once a second.
+def tell_positions(places: Sequence[Place]) -> None:
+    """Show these to whoever watches, each delivery's at most once a second.
 
-    Called after the commit that stored it. The time of arrival is worked out when it is told, not
+    Called after the commit that stored them. The time of arrival is worked out when it is told, not
     for every position.
     """
-    _positions.offer(delivery_id, _Place(one, trail))
+    _positions.offer_all({place.delivery_id.int: place for place in places})
 
 
 def forget_position(delivery_id: UUID) -> None:
     """Nothing of this delivery's way is told any more: it has ended, or a new attempt begins."""
-    _positions.forget(delivery_id)
+    _positions.forget(delivery_id.int)
     _told.forget(delivery_id)
 
 
-def _tell(delivery_id: UUID, place: _Place) -> None:
+def _tell(_: int, place: Place) -> None:
+    delivery_id = place.delivery_id
     instant = now()
     eta: Estimate | str = NO_DESTINATION
     if place.trail.destination is not None:
@@ -150,4 +151,5 @@ class EtaMemory:
 
 
 _told = EtaMemory()
-_positions: Pacer[UUID, _Place] = Pacer(POSITIONS_EVERY_S, _tell)
+# By `UUID.int`.
+_positions: Pacer[int, Place] = Pacer(POSITIONS_EVERY_S, _tell)

@@ -5,12 +5,13 @@ how many. What a trail came to is kept in this process between two batches; the 
 update moves tells whether somebody else has added to it meanwhile, and then it is read again.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
+import orjson
 import structlog
 from django.conf import settings
 from django.db import DatabaseError
@@ -23,7 +24,7 @@ from delivery.errors import DeliveryNotFound
 from delivery.models import Delivery, Location
 from delivery.selectors import attempt_began, fix_of
 from delivery.services import fixes_postgres, moves
-from delivery.services.announcing import tell_position
+from delivery.services.announcing import Place, tell_positions
 from delivery.trail import TAKEN, Fix, Trail, own_fault
 from marketplace.core import limits
 from marketplace.core.clock import now
@@ -76,13 +77,11 @@ class FixCommand:
     fixes: list[NewFix]
     received_at: datetime
     as_list: bool = False
-    request_id: str = ""
     # A repeated transaction must not charge the courier's rate again.
     charged: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(NamedTuple):
     """What became of one position. late: a later good one was known already."""
 
     rejected: str
@@ -94,8 +93,7 @@ class Verdict:
         return self.rejected == TAKEN
 
 
-@dataclass(frozen=True, slots=True)
-class RecordedFixes:
+class RecordedFixes(NamedTuple):
     """The verdicts of one command, in its order."""
 
     verdicts: list[Verdict]
@@ -192,14 +190,9 @@ class _Unit:
     """All that a batch holds for one delivery: the commands' places in it, in their order."""
 
     courier: User
+    places: list[int]
+    commands: list[FixCommand]
     row: Any = None
-    places: list[int] = field(default_factory=list)
-    commands: list[FixCommand] = field(default_factory=list)
-
-    def add(self, place: int, command: FixCommand) -> None:
-        """One more command of its courier."""
-        self.places.append(place)
-        self.commands.append(command)
 
 
 @dataclass(slots=True)
@@ -209,11 +202,12 @@ class _Stored:
     rows: list[Location] = field(default_factory=list)
     events: list[NewEvent] = field(default_factory=list)
     flips: dict[str, list[UUID]] = field(default_factory=dict)
-    known: dict[UUID, Known | None] = field(default_factory=dict)
-    shown: list[tuple[UUID, NewFix, Trail]] = field(default_factory=list)
+    known: dict[int, Known | None] = field(default_factory=dict)
+    shown: list[Place] = field(default_factory=list)
 
 
-_trails: dict[UUID, Known] = {}
+# By `UUID.int` of the delivery: a UUID's own hash is made in Python, and asked for all the time.
+_trails: dict[int, Known] = {}
 
 
 def _record(commands: Sequence[FixCommand]) -> list[Outcome]:
@@ -239,20 +233,30 @@ def _write(stored: _Stored) -> None:
 
 def _settle(stored: _Stored) -> None:
     """After the commit: remember what the trails came to, and show the newest positions."""
-    for delivery_id, known in stored.known.items():
-        present = _trails.get(delivery_id)
+    for key, known in stored.known.items():
         if known is None:
-            _trails.pop(delivery_id, None)
-        elif present is None or present.version < known.version:
-            if len(_trails) >= KNOWN_TRAILS:
-                _trails.clear()
-            _trails[delivery_id] = known
-    for delivery_id, one, trail in stored.shown:
-        tell_position(delivery_id, one, trail)
+            _trails.pop(key, None)
+        else:
+            _keep(key, known)
+    if stored.shown:
+        tell_positions(stored.shown)
+
+
+def _keep(key: int, known: Known) -> None:
+    """Remember it, unless something newer is known."""
+    present = _trails.get(key)
+    if present is None or present.version < known.version:
+        if len(_trails) >= KNOWN_TRAILS:
+            _trails.clear()
+        _trails[key] = known
 
 
 def _answer(unit: _Unit, entries: Sequence[Entry], outcomes: dict[int, Outcome]) -> None:
     """The verdicts of each command, at its place in the batch."""
+    if len(entries) == 1:
+        [place], [command], [only] = unit.places, unit.commands, entries
+        outcomes[place] = RecordedFixes([Verdict(only.rejected, only.late)], command.as_list)
+        return
     verdicts: list[list[Verdict]] = [[] for _ in unit.commands]
     for one in entries:
         verdicts[one.step].append(Verdict(one.rejected, one.late))
@@ -262,19 +266,31 @@ def _answer(unit: _Unit, entries: Sequence[Entry], outcomes: dict[int, Outcome])
 
 def _sort_out(
     commands: Sequence[FixCommand],
-) -> tuple[dict[int, Outcome], dict[UUID, _Unit]]:
+) -> tuple[dict[int, Outcome], dict[int, _Unit]]:
     """Who may send: one update that holds the deliveries until the commit, and one query."""
     rows = _lock(commands)
     outcomes: dict[int, Outcome] = {}
-    units: dict[UUID, _Unit] = {}
+    units: dict[int, _Unit] = {}
     for place, command in enumerate(commands):
         row = rows.get(command.delivery_id)
         refusal = _refusal(command, row)
         if refusal is not None:
             outcomes[place] = refusal
             continue
-        units.setdefault(command.delivery_id, _Unit(command.actor, row)).add(place, command)
+        _add(units, place, command).row = row
     return outcomes, units
+
+
+def _add(units: dict[int, _Unit], place: int, command: FixCommand) -> _Unit:
+    """One more command of a batch."""
+    key = command.delivery_id.int
+    unit = units.get(key)
+    if unit is None:
+        unit = units[key] = _Unit(command.actor, [place], [command])
+    else:
+        unit.places.append(place)
+        unit.commands.append(command)
+    return unit
 
 
 def _lock(commands: Sequence[FixCommand]) -> dict[UUID, Any]:
@@ -316,9 +332,8 @@ def _charge(command: FixCommand) -> AppError | None:
 # --- trails that this process knows, on PostgreSQL ------------------------------------------
 
 
-@dataclass(slots=True)
-class _Judged:
-    """A unit whose trail goes on; before: when its last good position was taken until now."""
+class Judged(NamedTuple):
+    """What one courier sends, judged and not stored. before: when his last good one was."""
 
     unit: _Unit
     known: Known
@@ -332,54 +347,92 @@ def _record_kept(commands: Sequence[FixCommand], outcomes: dict[int, Outcome]) -
     Who is not in `outcomes` afterwards is answered by the portable one: his trail has to be read,
     something happens by his position, or he is no more what he was.
     """
+    _learn(commands)
     judged = _judge_kept(_known_units(commands, outcomes))
     if not judged:
         return
-    wanted = [(key, one.known, one.entries) for key, one in judged.items()]
     try:
-        held = run(lambda: fixes_postgres.store(wanted))
+        held = run(lambda: fixes_postgres.store(judged))
     except (AppError, DatabaseError):
         return  # the portable way meets it again, and tells it
     stored = _Stored()
-    for delivery_id in held:
-        one = judged[delivery_id]
-        one.known.version += 1
-        stored.known[delivery_id] = one.known
-        _show(delivery_id, one.known.trail, one.entries, one.before, stored)
-        _answer(one.unit, one.entries, outcomes)
+    for number in held:
+        unit, known, entries, before = judged[number]
+        known.version += 1
+        delivery_id = unit.commands[0].delivery_id
+        stored.known[delivery_id.int] = known
+        _show(delivery_id, known.trail, entries, before, stored)
+        _answer(unit, entries, outcomes)
     on_commit(lambda: _settle(stored))
 
 
-def _known_units(commands: Sequence[FixCommand], outcomes: dict[int, Outcome]) -> dict[UUID, _Unit]:
-    """What comes from couriers whose trail is known."""
-    units: dict[UUID, _Unit] = {}
+def _learn(commands: Sequence[FixCommand]) -> None:
+    """Read the trails of these couriers that this process does not know, all by one statement.
+
+    Nothing is held meanwhile: who adds to one of them moves the version that was read.
+    """
+    unknown = {
+        (one.delivery_id, one.actor.pk) for one in commands if one.delivery_id.int not in _trails
+    }
+    if not unknown:
+        return
+    try:
+        found = run(lambda: fixes_postgres.read_trails(unknown, limit=READ_BEFORE))
+    except (AppError, DatabaseError):
+        return  # the portable way meets it again, and tells it
+    for row in found:
+        trail = Trail(destination=_destination(row), since=_since(row))
+        fixes = orjson.loads(row.fixes or "[]")
+        for at, latitude, longitude, speed_mps, rejected in fixes:
+            trail.trust(Fix(at, latitude, longitude, speed_mps), rejected=rejected)
+        if trail.last is None and fixes:
+            continue  # the last good one lies further back
+        _keep(
+            row.id.int,
+            Known(
+                version=row.fixes_version,
+                courier_id=row.courier_id,
+                attempts=row.attempts,
+                status=row.status,
+                started_at=row.started_at.timestamp(),
+                trail=trail,
+                is_nearby_told=row.is_nearby_told,
+            ),
+        )
+
+
+def _known_units(
+    commands: Sequence[FixCommand], outcomes: dict[int, Outcome]
+) -> Iterable[tuple[int, _Unit]]:
+    """What comes from couriers whose trail is known, by the key of the trail."""
+    units: dict[int, _Unit] = {}
     for place, command in enumerate(commands):
-        known = _trails.get(command.delivery_id)
+        known = _trails.get(command.delivery_id.int)
         if known is None or known.courier_id != command.actor.pk:
             continue
         refusal = _charge(command)
         if refusal is not None:
             outcomes[place] = refusal
         else:
-            units.setdefault(command.delivery_id, _Unit(command.actor)).add(place, command)
-    return units
+            _add(units, place, command)
+    return units.items()
 
 
-def _judge_kept(units: Mapping[UUID, _Unit]) -> dict[UUID, _Judged]:
+def _judge_kept(units: Iterable[tuple[int, _Unit]]) -> list[Judged]:
     """Those that follow upon what is known, and by which nothing happens.
 
     The trails are taken out until they are stored: where that fails, they are read again.
     """
-    judged = {}
-    for delivery_id, unit in units.items():
-        known = _trails.pop(delivery_id, None)
+    judged = []
+    for key, unit in units:
+        known = _trails.pop(key, None)
         if known is None:
             continue
         before = _last_at(known.trail)
         entries = _entries(unit, started_at=known.started_at)
         if _go_on(known.trail, entries) and not _is_crossing(known):
             _mark_late(entries, before)
-            judged[delivery_id] = _Judged(unit, known, entries, before)
+            judged.append(Judged(unit, known, entries, before))
     return judged
 
 
@@ -400,7 +453,8 @@ def _take(unit: _Unit, stored: _Stored) -> list[Entry]:
     started_at = row.started_at.timestamp()
     entries = _entries(unit, started_at=started_at)
     # Nobody else uses this trail while the delivery is held; it is put back after the commit.
-    known = _trails.pop(row.id, None)
+    key = row.id.int
+    known = _trails.pop(key, None)
     is_kept = (
         known is not None
         and known.version == row.fixes_version - 1
@@ -417,9 +471,9 @@ def _take(unit: _Unit, stored: _Stored) -> list[Entry]:
     _show(row.id, trail, entries, before, stored)
     events, status = _crossings(row, trail, courier=unit.courier)
     stored.events += events
-    stored.known[row.id] = None
+    stored.known[key] = None
     if is_whole:
-        stored.known[row.id] = Known(
+        stored.known[key] = Known(
             version=row.fixes_version,
             courier_id=row.courier_id,
             attempts=row.attempts,
@@ -575,7 +629,7 @@ def _show(
         return
     for one in entries:
         if one.fix is last:
-            stored.shown.append((delivery_id, one.one, trail))
+            stored.shown.append(Place(delivery_id, one.one, trail))
             return
 
 

@@ -52,6 +52,15 @@ class TestPacer:
 
         assert desk.told == [("a", 1), ("a", 3)]
 
+    def test_takes_several_at_once_each_at_its_own_pace(self, desk: Desk) -> None:
+        desk.at(0, ("a", 1))
+
+        desk.pacer.offer_all({"a": 2, "b": 1})
+        assert desk.told == [("a", 1), ("b", 1)]
+        desk.at(1.0)
+
+        assert desk.told == [("a", 1), ("b", 1), ("a", 2)]
+
     def test_keeps_the_pace_for_as_long_as_they_come(self, desk: Desk) -> None:
         for tenth in range(50):
             desk.at(tenth / 10, ("a", tenth))

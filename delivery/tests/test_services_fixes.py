@@ -32,6 +32,7 @@ from delivery.tests.factories import (
 )
 from marketplace.core import limits
 from marketplace.core.clock import now
+from marketplace.core.db import fetch_planned
 from marketplace.core.errors import AppError
 from marketplace.core.ids import uuid7
 from marketplace.events import live
@@ -445,6 +446,7 @@ class TestBatches:
             return real(unit, stored)
 
         monkeypatch.setattr(fixes, "_take", take)
+        monkeypatch.setattr(fixes_postgres, "applies", lambda: False)
         outcomes = fixes.record_fixes(
             [command(one, _courier(one), [fix(away(9), seconds(one, 1))]) for one in deliveries]
         )
@@ -522,6 +524,42 @@ class TestOneStatement:
         assert portable == [1]
         send(known, fix(away(880), seconds(known, 30)))
         assert portable == [1]
+
+    def test_reads_all_unknown_trails_together(
+        self, shop: Shop, buyer: User, portable: list[int], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        deliveries = _many(shop, buyer, 3)
+        for one in deliveries:
+            send(one, fix(away(900), seconds(one, 10)), fix(away(5_000), seconds(one, 11)))
+        monkeypatch.setattr(fixes, "_trails", {})
+        statements: list[str] = []
+
+        def fetch(statement: str, parameters: list[Any]) -> Any:
+            statements.append(statement)
+            return fetch_planned(statement, parameters)
+
+        monkeypatch.setattr(fixes_postgres, "fetch_planned", fetch)
+
+        outcomes = record_fixes(
+            [
+                command(one, _courier(one), [fix(away(900 - 10 * n), seconds(one, 12 + 5 * n))])
+                for n, one in enumerate(deliveries)
+            ]
+        )
+
+        assert codes(outcomes) == ["stored"] * 3
+        assert portable == []
+        assert statements == [fixes_postgres.TRAILS, fixes_postgres.STATEMENT]
+
+    def test_looks_further_back_for_a_good_one_than_the_newest(
+        self, known: Delivery, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(fixes, "READ_BEFORE", 2)
+        jumps = [fix(away(90_000), seconds(known, 11 + n)) for n in range(2)]
+        assert told(send(known, *jumps)) == [("speed", False)] * 2
+        monkeypatch.setattr(fixes, "_trails", {})
+
+        assert told(send(known, fix(away(890), seconds(known, 9)))) == [("", True)]
 
     @pytest.mark.parametrize(
         ("changes", "code"),

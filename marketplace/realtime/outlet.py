@@ -49,7 +49,10 @@ class DirectOutlet:
 
     def send_own(self, texts: list[bytes]) -> bool:
         """Frame and write; several texts leave as one write."""
-        self._writer.write(b"".join([text_frame(text) for text in texts]))
+        if len(texts) == 1:
+            self._writer.write(text_frame(texts[0]))
+        else:
+            self._writer.write(b"".join([text_frame(text) for text in texts]))
         return self._keeps_up(len(texts))
 
     def send_both(self, texts: list[bytes], encoded: "Encoded") -> bool:

@@ -443,16 +443,15 @@ class Session:
     ) -> Awaitable[None] | None:
         """Run one command of the consumer and reply; a coroutine where it must be awaited."""
         topic = membership.ref
-        asked = new_request_id()
         if name == "sync":
             return self.sync(membership, payload, ref)
         if name == "access_token":
             return self.refresh(payload, ref)
         row = command_rows(topic.consumer, topic.voice).get(name)
         if row is None:
-            self.reply_error(ref, UnknownEvent(), None, asked)
+            self.reply_error(ref, UnknownEvent(), None, new_request_id())
             return None
-        call = Call(self, topic, payload, asked)
+        call = Call(self, topic, payload)
         if row.signal and not self.takes("signals"):
             self.reply_ok(ref, {})
             return None
@@ -573,8 +572,10 @@ class Session:
 
     def flush(self) -> None:
         """Write what is waiting."""
-        if self.pending:
-            self.send([])
+        if self.pending and not self.closed:
+            texts, self.pending = self.pending, []
+            if not self.out.send_own(texts):
+                self.close(codes.TOO_SLOW)
 
     def notice(self, name: str, payload: dict[str, Any]) -> None:
         """Tell the connection something of itself, where its protocol can."""

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from django.conf import settings
 from django.utils.module_loading import import_string
 
+from marketplace.core.context import new_request_id
 from marketplace.core.errors import AppError, Forbidden
 
 if TYPE_CHECKING:
@@ -117,14 +118,23 @@ class TopicRef:
         return kind if self.consumer.is_single else f"{kind}:{self.id}"
 
 
-@dataclass(slots=True)
 class Call:
     """One command of one connection."""
 
-    session: "Session"
-    ref: TopicRef
-    payload: dict[str, Any]
-    request_id: str
+    __slots__ = ("_request_id", "payload", "ref", "session")
+
+    def __init__(self, session: "Session", ref: TopicRef, payload: dict[str, Any]) -> None:
+        self.session = session
+        self.ref = ref
+        self.payload = payload
+        self._request_id = ""
+
+    @property
+    def request_id(self) -> str:
+        """Its name in log, events and errors; made at first need, since most calls have none."""
+        if not self._request_id:
+            self._request_id = new_request_id()
+        return self._request_id
 
     @property
     def actor(self) -> "User":
