@@ -139,6 +139,8 @@ def pages_of(client: Client, one: Listing) -> dict[str, str]:
     else:
         last = max([1, *(int(found) for found in ADMIN_LAST.findall(first.body))])
         pages = {"middle": f"p={-(-last // 2)}", "last": f"p={last}"} if last > 1 else {}
+        if "?" in one.path:  # a search or a filter: its ends are enough
+            pages.pop("middle", None)
     found = {"first": one.path} if one.kind == "admin" else {"first": one.path, "full": full}
     return found | {name: plus(one.path, query) for name, query in pages.items()}
 
@@ -150,7 +152,7 @@ def usual_queries(answers: list[Answer]) -> int:
 
 def growth(client: Client, one: Listing) -> dict:
     """The queries of ten rows, and of a full page of the same list."""
-    if one.kind == "whole":
+    if one.kind == "whole" or (one.kind == "admin" and "?" in one.path):
         return {}
     if one.kind == "admin":
         keys = ids_of(client.get(one.path, one.header))
