@@ -7,6 +7,7 @@ from uuid import UUID
 
 from django.contrib import admin
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
+from django.contrib.admin.views.main import SEARCH_VAR
 from django.contrib.auth.models import Group
 from django.core.paginator import Page, Paginator
 from django.db.models import Model, Q, QuerySet
@@ -55,26 +56,53 @@ def operation(description: str) -> Callable[[Method], Method]:
 
 
 class KeyPaginator(Paginator):  # type: ignore[type-arg]  # no generic at run time
-    """Finds the rows of a later page by their keys, from the nearer end.
+    """Finds the rows of a page by their keys, those of later pages from the nearer end.
 
     So the database passes over keys, where it would join and drop a hundred thousand whole rows.
+    searched: words are looked for, which means the whole table: it is read once, for the number of
+    rows and for their keys, unless there are more than KEYS.
     """
 
+    KEYS = 10_000
+
+    def __init__(self, *args: Any, searched: bool = False, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.searched = searched
+
+    @functools.cached_property
+    def found_keys(self) -> list[Any] | None:
+        """The keys of all rows of a search, unless they are too many."""
+        if not self.searched:
+            return None
+        keys = list(self._rows.values_list("pk", flat=True)[: self.KEYS + 1])
+        return keys if len(keys) <= self.KEYS else None
+
+    @functools.cached_property
+    def count(self) -> int:
+        """How many rows there are."""
+        return super().count if self.found_keys is None else len(self.found_keys)
+
     def page(self, number: int | str) -> Page[Any]:
-        """The first page as Django reads it; every other one costs a query more."""
+        """The first page as Django reads it, unless words are looked for."""
         place = self.validate_number(number)
         bottom = (place - 1) * self.per_page
-        if bottom == 0:
+        if bottom == 0 and not self.searched:
             return super().page(place)
-        top = min(bottom + self.per_page, self.count)
-        rows = cast("QuerySet[Any]", self.object_list)
+        keys = self._keys(bottom, min(bottom + self.per_page, self.count))
+        return Page(self._rows.filter(pk__in=keys), place, self)
+
+    @property
+    def _rows(self) -> QuerySet[Any]:
+        return cast("QuerySet[Any]", self.object_list)
+
+    def _keys(self, bottom: int, top: int) -> list[Any]:
+        if self.found_keys is not None:
+            return self.found_keys[bottom:top]
+        rows = self._rows
         if bottom > self.count // 2:
-            found = rows.reverse().values_list("pk", flat=True)[
-                self.count - top : self.count - bottom
-            ]
-        else:
-            found = rows.values_list("pk", flat=True)[bottom:top]
-        return Page(rows.filter(pk__in=list(found)), place, self)
+            rows = rows.reverse()
+            bottom, top = self.count - top, self.count - bottom
+        return list(rows.values_list("pk", flat=True)[bottom:top])
 
 
 def _once_per_list(headings: Callable[[Any], Iterable[Any]]) -> Callable[[Any], Iterator[Any]]:
@@ -131,12 +159,18 @@ class StaffAdmin(ModelAdmin, PortableAdmin):
     """
 
     list_per_page = 50
-    paginator = KeyPaginator
     show_full_result_count = False
     list_filter_submit = True
     list_filter_sheet = False
     key_fields: tuple[str, ...] = ("pk",)
     text_key_fields: tuple[str, ...] = ()
+
+    def get_paginator(
+        self, request: HttpRequest, queryset: QuerySet[Any], per_page: int, *args: Any, **kw: Any
+    ) -> KeyPaginator:
+        """Pages by keys."""
+        searched = bool(request.GET.get(SEARCH_VAR, "").strip())
+        return KeyPaginator(queryset, per_page, *args, searched=searched, **kw)
 
     @column(ModelAdmin.action_checkbox.short_description)
     def action_checkbox(self, obj: Model) -> SafeString:

@@ -17,7 +17,7 @@ from marketplace.core.admin import KeyPaginator
 from marketplace.core.clock import now
 from marketplace.core.models import Job
 from marketplace.events.models import Event, Position
-from marketplace.tests.cast import make_user
+from marketplace.tests.cast import assert_queries, make_user
 
 LISTS = [
     ("events/event", "name", "room.created"),
@@ -85,13 +85,30 @@ class TestPages:
         return [job.key for job in reversed(made)]
 
     @pytest.mark.parametrize("number", [1, 2, 3, 4])
-    def test_hold_what_the_plain_ones_hold(self, jobs: list[str], number: int) -> None:
+    @pytest.mark.parametrize(("searched", "keys"), [(False, 7), (True, 7), (True, 6)])
+    def test_hold_what_the_plain_ones_hold(
+        self,
+        jobs: list[str],
+        number: int,
+        searched: bool,
+        keys: int,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        monkeypatch.setattr(KeyPaginator, "KEYS", keys)
         rows = Job.objects.order_by("-created_at", "-id")
 
-        page = KeyPaginator(rows, 2).page(number)
+        page = KeyPaginator(rows, 2, searched=searched).page(number)
 
         assert [job.key for job in page.object_list] == jobs[2 * number - 2 : 2 * number]
         assert page.has_next() == (number < 4)
+        assert page.paginator.count == 7
+
+    def test_of_a_search_read_the_table_once(self, jobs: list[str]) -> None:
+        with assert_queries(2):
+            page = KeyPaginator(Job.objects.order_by("id"), 2, searched=True).page(2)
+
+            assert len(page.object_list) == 2
+            assert page.paginator.count == 7
 
     def test_keep_the_filters_of_the_list(self, jobs: list[str]) -> None:
         Job.objects.filter(key="job-3").update(name="send_sms")
