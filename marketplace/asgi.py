@@ -13,7 +13,7 @@ from channels.routing import ProtocolTypeRouter, URLRouter  # noqa: E402  # the 
 from django.urls import path, re_path  # noqa: E402  # the application first
 
 from accounts.asgi import JWTAuthMiddleware, OriginMiddleware  # noqa: E402  # the application first
-from marketplace.fastpath import products  # noqa: E402  # the application first
+from marketplace.fastpath import orders, products  # noqa: E402  # the application first
 from marketplace.fastpath.application import FastPath  # noqa: E402  # the application first
 from marketplace.realtime.phoenix import PhoenixConsumer  # noqa: E402  # the application first
 from marketplace.realtime.plain import PlainConsumer  # noqa: E402  # the application first
@@ -45,7 +45,7 @@ async def lifespan(scope: dict[str, Any], receive: Any, send: Any) -> None:
 plain: Any = OriginMiddleware(JWTAuthMiddleware(PlainConsumer.as_asgi()))
 phoenix: Any = OriginMiddleware(JWTAuthMiddleware(PhoenixConsumer.as_asgi()))
 
-fast_path = FastPath(django_application, [products.LIST, products.DETAIL])
+fast_path = FastPath(django_application, [products.LIST, products.DETAIL, orders.PLACE])
 
 application = ProtocolTypeRouter(
     {

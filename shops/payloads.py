@@ -180,7 +180,16 @@ def inventory_payload(product: ProductRow, skus: Sequence[SkuRow]) -> dict[str, 
     }
 
 
-def stock_event(sku: SkuRow, *, number: int) -> dict[str, Any]:
+class StockRow(Protocol):
+    """How much there is of a sku."""
+
+    id: UUID
+    product_id: UUID
+    available: int
+    reserved: int
+
+
+def stock_event(sku: StockRow, *, number: int) -> dict[str, Any]:
     """How much there is of a sku now. number: the `sku` of its product."""
     return {
         "product_id": str(sku.product_id),

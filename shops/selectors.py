@@ -182,32 +182,31 @@ def list_offers(
 
     In one query, by product and number. Of a product without options exactly one comes.
     """
-    rows = (
-        Sku.objects.filter(
-            Q(id__in=list(sku_ids)) | Q(product_id__in=list(product_ids)),
-            product__status=ProductStatus.PUBLISHED,
-        )
-        .select_related("product")
-        .defer("product__description", "product__search_text", "product__variances")
-        .order_by("product_id", "number")
-    )
-    return [_offer(sku) for sku in rows]
+    rows = Sku.objects.filter(
+        Q(id__in=list(sku_ids)) | Q(product_id__in=list(product_ids)),
+        product__status=ProductStatus.PUBLISHED,
+    ).order_by("product_id", "number")
+    return [_offer(row) for row in rows.values_list(*OFFER_COLUMNS, named=True)]
 
 
-def _offer(sku: Sku) -> Offer:
-    product = sku.product
+OFFER_COLUMNS = (
+    "id", "product_id", "product__shop_id", "code", "product__name", "options", "price",
+    "product__price", "product__currency", "product__category", "product__media", "available",
+)  # fmt: skip
+
+
+def _offer(row: Any) -> Offer:
+    images = (one["url"] for one in row.product__media if one["media_type"] == MediaType.IMAGE)
     return Offer(
-        sku_id=sku.id,
-        product_id=product.id,
-        shop_id=product.shop_id,
-        code=sku.code,
-        title=product.name,
-        options=sku.options,
-        price=sku.price_in(product),
-        currency=product.currency,
-        category=product.category,
-        image_url=next(
-            (one["url"] for one in product.media if one["media_type"] == MediaType.IMAGE), None
-        ),
-        available=sku.available,
+        sku_id=row.id,
+        product_id=row.product_id,
+        shop_id=row.product__shop_id,
+        code=row.code,
+        title=row.product__name,
+        options=row.options,
+        price=row.product__price if row.price is None else row.price,
+        currency=row.product__currency,
+        category=row.product__category,
+        image_url=next(images, None),
+        available=row.available,
     )

@@ -227,17 +227,17 @@ def fetch_planned(statement: str, parameters: list[Any]) -> list[tuple[Any, ...]
 
 
 def fetch_all_planned(
-    statements: Sequence[tuple[str, list[Any]]],
+    statements: Sequence[tuple[str, list[Any]]], *, rows: bool = True
 ) -> list[list[tuple[Any, ...]]]:
     """The rows of each of these, as `fetch_planned`, sent one behind the other without waiting.
 
-    One that fails fails all.
+    One that fails fails all. rows=False: for statements that give none.
     """
     raw, prepare = _planning_connection()
     with connection.wrap_database_errors:
         with raw.pipeline():
             sent = [_send(raw, *statement, prepare) for statement in statements]
-        return [cursor.fetchall() for cursor in sent]
+        return [cursor.fetchall() for cursor in sent] if rows else []
 
 
 def _planning_connection() -> tuple[Any, bool]:

@@ -5,6 +5,7 @@ lease ends; then the next request takes it over.
 """
 
 import hashlib
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -16,6 +17,7 @@ from marketplace.core.db import IntegrityError, atomic, run
 from marketplace.core.errors import AppError, Conflict, Unprocessable, ValidationFailed
 from marketplace.core.ids import uuid7
 from marketplace.core.models import IdempotencyKey
+from marketplace.core.rows import insert_rows
 
 KEPT_FOR = timedelta(hours=24)
 LEASE = timedelta(seconds=60)
@@ -47,6 +49,17 @@ class Replay:
 
 
 @dataclass(frozen=True, slots=True)
+class KeptAnswer:
+    """An answer that is stored with what it tells of, for a request that nobody claimed before."""
+
+    scope: str
+    body_hash: str
+    status: int
+    content_type: str
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Claim:
     """The right to run the request; `run` tells this run from one that takes over later."""
 
@@ -56,7 +69,11 @@ class Claim:
 
 def read_key(request: HttpRequest) -> str | None:
     """The key of this request, or None. Raises ValidationFailed for a key of a wrong form."""
-    key = request.headers.get(HEADER)
+    return checked_key(request.headers.get(HEADER))
+
+
+def checked_key(key: str | None) -> str | None:
+    """The same, of the header's text."""
     if key is None:
         return None
     if not 1 <= len(key) <= 128 or not key.isprintable():
@@ -79,6 +96,36 @@ def begin(*, scope: str, body_hash: str) -> Claim | Replay:
         return run(lambda: _insert(scope, body_hash, token))
     except IntegrityError:
         return run(lambda: _follow(scope, body_hash, token))
+
+
+def find_claimed(scopes: Collection[str]) -> set[str]:
+    """Those of these scopes that somebody has claimed, whatever became of it."""
+    rows = IdempotencyKey.objects.filter(scope__in=list(scopes)).order_by("scope")
+    return set(rows.values_list("scope", flat=True))
+
+
+def keep_all(answers: Sequence[KeptAnswer]) -> None:
+    """Store these answers for 24 hours in the caller's transaction, with what they tell of.
+
+    Raises IntegrityError where one of them has been claimed: then the caller's work is undone.
+    """
+    instant = now()
+    insert_rows(
+        [
+            IdempotencyKey(
+                scope=answer.scope,
+                body_hash=answer.body_hash,
+                lease_until=instant,
+                expires_at=instant + KEPT_FOR,
+                status=answer.status,
+                content_type=answer.content_type,
+                body=answer.body.decode("utf-8", "replace"),
+                created_at=instant,
+                updated_at=instant,
+            )
+            for answer in answers
+        ]
+    )
 
 
 def _insert(scope: str, body_hash: str, token: UUID) -> Claim:

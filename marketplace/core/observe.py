@@ -218,6 +218,11 @@ def answered(
     )
 
 
+def requests_in_hand() -> int:
+    """How many requests this process is answering now."""
+    return int(next(iter(HTTP_IN_FLIGHT.collect())).samples[0].value)
+
+
 def count_queries(count: QueryCount) -> None:
     """Add the database calls of one request, or of several that were served together."""
     if count.number:

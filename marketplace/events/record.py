@@ -4,13 +4,14 @@
 other writer of the topic gets a seq, so seqs are gapless and their order is the commit order.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from django.conf import settings
+from django.db import connection
 from django.db.models import Case, F, Value, When
 
 from marketplace.core.clock import now
@@ -19,7 +20,8 @@ from marketplace.core.db import in_transaction, on_commit
 from marketplace.core.failpoints import reach
 from marketplace.core.ids import uuid7
 from marketplace.core.observe import EVENTS_RECORDED
-from marketplace.events import catalog, live
+from marketplace.core.rows import insert_rows
+from marketplace.events import catalog, live, record_postgres
 from marketplace.events.models import Event, TopicHead
 
 SubscribedNames = Callable[[], frozenset[str]]
@@ -69,7 +71,7 @@ def open_topic(topic: str) -> TopicHead:
 
 def open_topics(topics: Sequence[str]) -> None:
     """Make the heads of several new topics in one statement."""
-    TopicHead.objects.bulk_create(TopicHead(topic=topic, epoch=uuid7().hex) for topic in topics)
+    insert_rows([TopicHead(topic=topic, epoch=uuid7().hex) for topic in topics])
 
 
 def record(topic: str, name: str, payload: dict[str, Any], *, actor_id: str | None = None) -> Event:
@@ -81,13 +83,16 @@ def record(topic: str, name: str, payload: dict[str, Any], *, actor_id: str | No
     return record_all([NewEvent(topic=topic, name=name, payload=payload, actor_id=actor_id)])[0]
 
 
-def record_all(entries: Sequence[NewEvent]) -> list[Event]:
-    """Record several events, on any topics, in this order per topic; published after the commit."""
-    firsts = take_seqs(entries)
+def record_all(entries: Sequence[NewEvent], *, opening: Collection[str] = ()) -> list[Event]:
+    """Record several events, on any topics, in this order per topic; published after the commit.
+
+    opening: those of the topics that are new, and get their heads here.
+    """
+    firsts = take_seqs(entries, opening=opening)
     return insert(entries, firsts)
 
 
-def take_seqs(entries: Sequence[NewEvent]) -> dict[str, int]:
+def take_seqs(entries: Sequence[NewEvent], *, opening: Collection[str] = ()) -> dict[str, int]:
     """Advance the heads of all these topics; gives the first new seq of each.
 
     Apart from `insert` for rows that carry their own seq, as messages do.
@@ -102,23 +107,47 @@ def take_seqs(entries: Sequence[NewEvent]) -> dict[str, int]:
         counts[entry.topic] = counts.get(entry.topic, 0) + 1
         if entry.name in wanted:
             flagged.add(entry.topic)
+    if flagged:
+        wake_subscribers()
+    # A new head is written once, as it will be.
+    insert_rows(
+        [
+            TopicHead(
+                topic=topic,
+                epoch=uuid7().hex,
+                last_seq=counts.get(topic, 0),
+                subscribers_pending=topic in flagged,
+                relay_pending=settings.BUS_ENABLED and topic in counts,
+            )
+            for topic in opening
+        ]
+    )
+    firsts = dict.fromkeys(opening, 1)
+    counts = {topic: count for topic, count in counts.items() if topic not in firsts}
+    flagged &= counts.keys()
+    if not counts:
+        return firsts
+    advanced = _advance(counts, flagged=flagged, relayed=settings.BUS_ENABLED)
+    if advanced.keys() != counts.keys():
+        raise TopicHead.DoesNotExist(f"No head for {sorted(counts.keys() - advanced.keys())}.")
+    return firsts | {topic: advanced[topic] - count + 1 for topic, count in counts.items()}
+
+
+def _advance(counts: dict[str, int], *, flagged: set[str], relayed: bool) -> dict[str, int]:
+    """Add to the heads of these topics, and flag some; gives the new `last_seq` of each."""
+    if connection.vendor == "postgresql":
+        return record_postgres.advance(counts, flagged=flagged, relayed=relayed)
     # One statement for all heads, so that a batch over many rooms costs one round trip.
     changes: dict[str, Any] = {"last_seq": F("last_seq") + _by_topic(counts)}
     if flagged:
-        wake_subscribers()
         changes["subscribers_pending"] = Case(
             When(topic__in=sorted(flagged), then=Value(True)), default=F("subscribers_pending")
         )
-    if settings.BUS_ENABLED:
+    if relayed:
         changes["relay_pending"] = True
     heads = TopicHead.objects.filter(topic__in=sorted(counts))
-    if heads.update(**changes) != len(counts):
-        known = set(heads.values_list("topic", flat=True))
-        raise TopicHead.DoesNotExist(f"No head for {sorted(set(counts) - known)}.")
-    return {
-        topic: last_seq - counts[topic] + 1
-        for topic, last_seq in heads.order_by("topic").values_list("topic", "last_seq")
-    }
+    heads.update(**changes)
+    return dict(heads.order_by("topic").values_list("topic", "last_seq"))
 
 
 def _by_topic(counts: dict[str, int]) -> Any:
@@ -149,7 +178,7 @@ def insert(entries: Sequence[NewEvent], firsts: dict[str, int]) -> list[Event]:
                 created_at=entry.at or at,
             )
         )
-    Event.objects.bulk_create(events)
+    insert_rows(events)
     announced = [live_event(event) for event in events]
     on_commit(lambda: EVENTS_RECORDED.inc(len(announced)))
     on_commit(lambda: reach("after_commit_before_publish"))

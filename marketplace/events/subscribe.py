@@ -5,6 +5,7 @@ are there or neither is. So an effect writes to this database only; what leaves 
 e-mail, is a job that the effect enqueues.
 """
 
+import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
@@ -17,6 +18,7 @@ from django.db.models import Max, Q, QuerySet
 from marketplace.core import jobs
 from marketplace.core.clock import now
 from marketplace.core.db import IntegrityError, has_transactions, run
+from marketplace.core.pace import give_way
 from marketplace.events.models import Event, Position, TopicHead
 from marketplace.events.positions import Effect, Reader, Subscription, pass_over
 
@@ -79,7 +81,9 @@ def run_subscribers(limit: int = TOPICS_PER_RUN) -> int:
         if not page:
             break
         for topic in page:
+            began = time.perf_counter()
             count = _visit(topic, started)
+            give_way(time.perf_counter() - began)
             taken += count
             if not count:
                 idle.add(topic)

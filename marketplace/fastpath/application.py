@@ -13,7 +13,6 @@ from typing import Any
 from django.conf import settings
 
 from marketplace.core import observe
-from marketplace.core.context import request_id
 from marketplace.core.errors import AppError
 from marketplace.core.middleware import is_staff, server_timing
 from marketplace.fastpath.requests import FastAnswer, FastRequest, LeaveToDjango, Outcome
@@ -156,8 +155,6 @@ async def answer(
 ) -> None:
     """Send the answer, count it, and write its line in the access log."""
     if isinstance(outcome, AppError):
-        # Errors name the request that they answer.
-        request_id.set(request.id)
         outcome = route.refusal(request, outcome)
     seconds = time.perf_counter() - request.started_at
     headers = [

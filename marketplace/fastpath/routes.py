@@ -9,6 +9,7 @@ from typing import Any
 from django.urls import resolve
 
 from marketplace.core import limits, observe
+from marketplace.core.context import request_id
 from marketplace.core.errors import AppError, Unavailable
 from marketplace.core.http import ApiView
 from marketplace.core.jsontext import write_json
@@ -83,9 +84,12 @@ class FastRoute:
 
     def refusal(self, request: FastRequest, error: AppError) -> FastAnswer:
         """The error in the words of this route's clients."""
+        # Errors name the request that they answer.
+        token = request_id.set(request.id)
         wire = wire_error(
             error, path=request.path, dialect=self.view.dialect, texts=self.view.error_texts
         )
+        request_id.reset(token)
         return FastAnswer(
             wire.status, write_json(wire.body), headers_of(error), content_type=wire.content_type
         )

@@ -4,7 +4,7 @@ Requests that come while one commit runs are stored together by the next (`gathe
 accepted or refused by itself; where their transaction fails, each is tried alone.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -19,7 +19,8 @@ from marketplace.core.counters import next_numbers
 from marketplace.core.db import IntegrityError, atomic, in_transaction, run
 from marketplace.core.errors import AppError, Unavailable
 from marketplace.core.failpoints import reach
-from marketplace.events.record import NewEvent, open_topics, record_all
+from marketplace.core.rows import insert_rows
+from marketplace.events.record import NewEvent, record_all
 from orders import selectors
 from orders.enums import PaymentFlow
 from orders.events import ORDER_CREATED
@@ -37,7 +38,7 @@ FIRST_NUMBER = 10_001
 KEY_KEPT_FOR = timedelta(hours=24)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class PlaceCommand:
     """A checked wish of one buyer; digest: under which it is one order, None = every time a new."""
 
@@ -48,6 +49,7 @@ class PlaceCommand:
 
 
 Outcome = Order | AppError
+Keep = Callable[[Sequence[PlaceCommand], Sequence[Outcome]], None]
 
 
 def place_order(*, actor: User, wanted: NewOrder, key: str | None = None) -> Order:
@@ -72,10 +74,14 @@ def quote(*, actor: User, wanted: NewOrder) -> Totals:
     return Catalogue(ready.lines).draft(ready).totals
 
 
-def place_orders(commands: Sequence[PlaceCommand]) -> list[Outcome]:
-    """Store all of these, each accepted or refused by itself; the outcomes stand in their order."""
+def place_orders(commands: Sequence[PlaceCommand], *, keep: Keep | None = None) -> list[Outcome]:
+    """Store all of these, each accepted or refused by itself; the outcomes stand in their order.
+
+    keep: stores more in the same transaction, so that it is there if and only if the orders are. An
+    IntegrityError that it raises comes out once its command stands alone.
+    """
     try:
-        return run(lambda: _store(commands))
+        return run(lambda: _store(commands, keep))
     except AppError as error:
         if len(commands) == 1 or isinstance(error, Unavailable):
             return [error for _ in commands]
@@ -84,11 +90,11 @@ def place_orders(commands: Sequence[PlaceCommand]) -> list[Outcome]:
             raise
         if len(commands) == 1:
             # The same wish was stored at the same moment, or the very first number: now it is read.
-            return run(lambda: _store(commands))
-    return [place_orders([command])[0] for command in commands]
+            return run(lambda: _store(commands, keep))
+    return [place_orders([command], keep=keep)[0] for command in commands]
 
 
-def _store(commands: Sequence[PlaceCommand]) -> list[Outcome]:
+def _store(commands: Sequence[PlaceCommand], keep: Keep | None) -> list[Outcome]:
     outcomes: dict[int, Outcome] = {}
     with atomic():
         at = now()
@@ -110,8 +116,11 @@ def _store(commands: Sequence[PlaceCommand]) -> list[Outcome]:
         if drafts:
             orders = _write([(command, draft) for _, command, draft in drafts], at=at)
             outcomes |= {index: order for (index, *_), order in zip(drafts, orders, strict=True)}
+        in_order = [outcomes[index] for index in range(len(commands))]
+        if keep is not None:
+            keep(commands, in_order)
         reach("before_commit")
-    return [outcomes[index] for index in range(len(commands))]
+    return in_order
 
 
 def _known(commands: Sequence[PlaceCommand], *, at: datetime) -> dict[str | None, Order]:
@@ -137,15 +146,16 @@ def _write(drafts: Sequence[tuple[PlaceCommand, Draft]], *, at: datetime) -> lis
         order.all_shop_orders = _parts(order, draft)
         orders.append(order)
         events += _created(order, command)
-    Order.objects.bulk_create(orders)
-    OrderLine.objects.bulk_create([line for order in orders for line in order.all_lines])
-    ShopOrder.objects.bulk_create([part for order in orders for part in order.all_shop_orders])
-    Reservation.objects.bulk_create(
-        Reservation(order=order, expires_at=_held_until(order), created_at=at, updated_at=at)
-        for order in orders
+    insert_rows(
+        orders,
+        [line for order in orders for line in order.all_lines],
+        [part for order in orders for part in order.all_shop_orders],
+        [
+            Reservation(order=order, expires_at=_held_until(order), created_at=at, updated_at=at)
+            for order in orders
+        ],
     )
-    open_topics([order.topic for order in orders])
-    record_all(events)
+    record_all(events, opening=[order.topic for order in orders])
     return orders
 
 
@@ -177,7 +187,7 @@ def _order(command: PlaceCommand, totals: Totals, *, number: int, at: datetime) 
 def _lines(order: Order, draft: Draft) -> list[OrderLine]:
     return [
         OrderLine(
-            order=order,
+            order_id=order.id,
             shop_id=offer.shop_id,
             product_id=offer.product_id,
             sku_id=offer.sku_id,
@@ -206,7 +216,7 @@ def _parts(order: Order, draft: Draft) -> list[ShopOrder]:
         part = parts.get(offer.shop_id)
         if part is None:
             part = parts[offer.shop_id] = ShopOrder(
-                order=order,
+                order_id=order.id,
                 shop_id=offer.shop_id,
                 total=Decimal(0),
                 created_at=order.created_at,

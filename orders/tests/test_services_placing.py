@@ -330,7 +330,7 @@ class TestRefusals:
     def test_leave_nothing_where_the_end_fails(
         self, buyer: User, lamp: Product, sku: Sku, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        def fail(*_: object) -> None:
+        def fail(*_: object, **more: object) -> None:
             raise RuntimeError
 
         with monkeypatch.context() as broken:

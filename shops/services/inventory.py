@@ -4,11 +4,14 @@ Orders call these inside their own transaction and record the events that come b
 their own, last of all: the row lock of a topic's head is held until the commit.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, cast
 from uuid import UUID
 
-from django.db.models import F, Value
+from django.db import connection
+from django.db.models import Case, F, Q, Value, When
 
 from marketplace.core.clock import now
 from marketplace.core.db import in_transaction
@@ -17,6 +20,7 @@ from marketplace.events.record import NewEvent
 from shops.errors import OutOfStock, SkuNotFound
 from shops.models import Sku
 from shops.payloads import stock_event
+from shops.services import inventory_postgres
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,28 +85,52 @@ def _move(lines: Sequence[StockLine], move: _Move) -> list[NewEvent]:
     if not in_transaction():
         raise RuntimeError("Stock moves inside atomic(), with the order that it moves for.")
     wanted, at = merged(lines), now()
-    short = [line for line in wanted if not _move_one(line, move, at=at)]
-    if short:
-        raise OutOfStock(items=_missing(short))
+    if wanted and _move_all(wanted, move, at=at) != len(wanted):
+        raise OutOfStock(items=_missing(wanted, move, at=at))
     return stock_events([line.sku_id for line in wanted])
 
 
-def _move_one(line: StockLine, move: _Move, *, at: object) -> bool:
-    rows = Sku.objects.filter(id=line.sku_id)
-    changes: dict[str, object] = {"updated_at": at}
-    for column, sign in (("available", move.available), ("reserved", move.reserved)):
-        if sign < 0:
-            rows = rows.filter(**{f"{column}__gte": line.quantity})
-        if sign:
-            changes[column] = F(column) + sign * line.quantity
-    return rows.update(**changes) == 1
+def _move_all(lines: Sequence[StockLine], move: _Move, *, at: datetime) -> int:
+    """Move what can be moved, in one statement; says how many of the lines that were.
+
+    The condition stands in the statement, so two buyers never take the same piece.
+    """
+    if connection.vendor == "postgresql":
+        pairs = [(line.sku_id, line.quantity) for line in lines]
+        return inventory_postgres.move_all(
+            pairs, available=move.available, reserved=move.reserved, at=at
+        )
+    columns = {"available": move.available, "reserved": move.reserved}
+    possible = Q()
+    for line in lines:
+        enough = {f"{name}__gte": line.quantity for name, sign in columns.items() if sign < 0}
+        possible |= Q(id=line.sku_id, **enough)
+    pieces = _pieces_of(lines)
+    changes = {name: F(name) + sign * pieces for name, sign in columns.items() if sign}
+    return Sku.objects.filter(possible).update(**changes, updated_at=at)
 
 
-def _missing(lines: Sequence[StockLine]) -> list[dict[str, object]]:
+def _pieces_of(lines: Sequence[StockLine]) -> Any:
+    """How many pieces go, by sku."""
+    if len({line.quantity for line in lines}) == 1:
+        return Value(lines[0].quantity)
+    return Case(*(When(id=line.sku_id, then=Value(line.quantity)) for line in lines))
+
+
+def _missing(lines: Sequence[StockLine], move: _Move, *, at: datetime) -> list[dict[str, object]]:
+    """Those of the lines that were not moved at this instant, with what is there of them."""
     skus = {
         sku.id: sku
         for sku in Sku.objects.filter(id__in=[line.sku_id for line in lines]).order_by("id")
     }
+
+    def is_short(line: StockLine) -> bool:
+        sku = skus.get(line.sku_id)
+        if sku is None:
+            return True
+        taken_from = sku.available if move.available < 0 else sku.reserved
+        return taken_from < line.quantity and sku.updated_at != at
+
     return [
         {
             "sku_id": str(line.sku_id),
@@ -111,20 +139,22 @@ def _missing(lines: Sequence[StockLine]) -> list[dict[str, object]]:
             "available": skus[line.sku_id].available if line.sku_id in skus else 0,
         }
         for line in lines
+        if is_short(line)
     ]
 
 
 def stock_events(sku_ids: Sequence[UUID], *, actor_id: str | None = None) -> list[NewEvent]:
     """`stock.changed` for each of these skus as they stand now, to be recorded by the caller."""
-    skus = Sku.objects.filter(id__in=list(sku_ids)).select_related("product").order_by("id")
+    skus = Sku.objects.filter(id__in=list(sku_ids)).order_by("id")
+    columns = ("id", "product_id", "available", "reserved", "product__sku")
     return [
         NewEvent(
-            topic=sku.product.topic,
+            topic=f"product:{sku.product_id}",
             name="stock.changed",
-            payload=stock_event(sku, number=sku.product.sku),
+            payload=stock_event(sku, number=sku.product__sku),
             actor_id=actor_id,
         )
-        for sku in skus
+        for sku in cast("Iterable[Any]", skus.values_list(*columns, named=True))
     ]
 
 

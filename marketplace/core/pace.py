@@ -1,0 +1,19 @@
+"""Work that can wait gives way to people who wait."""
+
+import time
+
+from marketplace.core import observe
+
+BUSY = 4
+"""So many requests in this process's hands at a moment are a rush."""
+REST = 4
+LONGEST_REST_S = 0.25
+
+
+def give_way(worked_s: float) -> None:
+    """In a rush, rest four times as long as one has worked, so that requests have the processor.
+
+    For threads of later work in a process that also serves; elsewhere nobody is in a rush.
+    """
+    if observe.requests_in_hand() >= BUSY:
+        time.sleep(min(REST * worked_s, LONGEST_REST_S))

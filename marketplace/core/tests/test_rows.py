@@ -1,0 +1,74 @@
+"""Rows that go in together are the rows that Django's own insert makes."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from django.db import DatabaseError, connection
+
+from marketplace.core.db import IntegrityError, atomic
+from marketplace.core.models import IdempotencyKey, Job
+from marketplace.core.rows import insert_rows
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+AT = datetime(2026, 1, 10, 12, 0, 0, 5000, tzinfo=UTC)
+AWKWARD = ['a "quoted" word', "back\\slash", "{braces},commas", "NULL", "", "line\nbreak", "žluť 🛋"]
+
+
+def key(scope: str, **more: Any) -> IdempotencyKey:
+    values: dict[str, Any] = {"body_hash": "h", "lease_until": AT, "expires_at": AT, **more}
+    return IdempotencyKey(scope=scope, **values)
+
+
+def columns(row: Any) -> dict[str, Any]:
+    return {field.attname: getattr(row, field.attname) for field in row._meta.concrete_fields}
+
+
+class TestInsertRows:
+    def test_stores_every_value_as_it_is(self) -> None:
+        rows = [key(f"s{n}", body=text, status=n or None) for n, text in enumerate(AWKWARD)]
+
+        insert_rows(rows)
+
+        stored = IdempotencyKey.objects.order_by("scope")
+        assert [columns(one) for one in stored] == [columns(one) for one in rows]
+
+    def test_stores_json_as_django_does(self) -> None:
+        values: dict[str, Any] = {
+            "texts": AWKWARD, "nothing": None, "yes": True, "number": 1.5, "deep": [{"a": [1, 2]}],
+        }  # fmt: skip
+        insert_rows([Job(key="a", name="n", arguments=values, run_at=AT)])
+        Job.objects.bulk_create([Job(key="b", name="n", arguments=values, run_at=AT)])
+
+        assert [one.arguments for one in Job.objects.order_by("key")] == [values, values]
+
+    def test_takes_several_models_and_empty_batches(self) -> None:
+        insert_rows([key("s")], [], [Job(key="j", name="n", run_at=AT)])
+
+        assert (IdempotencyKey.objects.count(), Job.objects.count()) == (1, 1)
+
+    def test_makes_rows_that_can_be_changed(self) -> None:
+        row = key("s")
+        insert_rows([row])
+
+        row.status = 201
+        row.save(update_fields=["status"])
+
+        assert IdempotencyKey.objects.get().status == 201
+
+    def test_refuses_what_is_there_already(self) -> None:
+        insert_rows([key("s")])
+
+        with pytest.raises(IntegrityError), atomic():
+            insert_rows([key("s")])
+
+        assert IdempotencyKey.objects.count() == 1
+
+    def test_cuts_nothing(self) -> None:
+        if connection.vendor != "postgresql":
+            pytest.skip("Only PostgreSQL knows lengths.")
+        with pytest.raises(DatabaseError), atomic():
+            insert_rows([key("s" * 65)])
+
+        assert IdempotencyKey.objects.count() == 0

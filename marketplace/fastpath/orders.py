@@ -1,0 +1,196 @@
+"""Storefront's way to order (SF18), many orders by one transaction.
+
+The answer under an `Idempotency-Key` is stored by the transaction that stores its order. Whatever
+is not a first, well-formed request of somebody who is signed in goes Django's way, which knows all
+about repeated and refused ones.
+"""
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from accounts.authentication import bearer_token
+from accounts.models import User
+from accounts.services import sessions, tokens
+from accounts.services.tokens import Claims
+from marketplace.compat.storefront_orders import storefront_orders
+from marketplace.core.db import IntegrityError
+from marketplace.core.errors import AppError, Unavailable
+from marketplace.core.idempotency import (
+    KeptAnswer,
+    checked_key,
+    find_claimed,
+    is_kept,
+    keep_all,
+    scope_of,
+)
+from marketplace.core.inputs import read_id
+from marketplace.core.jsontext import read_json, write_json
+from marketplace.fastpath.requests import FastAnswer, FastRequest, LeaveToDjango, Outcome
+from marketplace.fastpath.routes import FastRoute
+from orders.models import Order
+from orders.serializers import CreateOrderInput, wanted_order
+from orders.services.drafting import LINES, QUANTITY, checked, digest_of
+from orders.services.placing import PlaceCommand, place_orders
+from orders.wanted import NewOrder, WantedLine
+
+CREATED = 201
+LINE = {"product_id", "sku_id", "quantity"}
+
+
+@dataclass(slots=True, eq=False)
+class Wish:
+    """A request that may become an order; outcome and answer: of the last try to store it."""
+
+    request: FastRequest
+    command: PlaceCommand
+    scope: str | None
+    outcome: Order | AppError | None = None
+    answer: FastAnswer | None = None
+
+
+def place(requests: Sequence[FastRequest]) -> list[Outcome]:
+    """An order for each; none of them is counted or stored that is left to Django."""
+    answers: dict[FastRequest, Outcome] = {request: LeaveToDjango() for request in requests}
+    wishes: dict[PlaceCommand, Wish] = {}
+    for wish in _wishes(requests):
+        try:
+            PLACE.count(wish.request)
+            wishes[wish.command] = wish
+        except AppError as error:
+            answers[wish.request] = error
+
+    def keep(commands: Sequence[PlaceCommand], outcomes: Sequence[Order | AppError]) -> None:
+        tried = [wishes[command] for command in commands]
+        for wish, outcome in zip(tried, outcomes, strict=True):
+            wish.outcome = outcome
+        _write_answers(tried)
+        keep_all(list(_to_keep(tried)))
+
+    try:
+        outcomes = place_orders(list(wishes), keep=keep) if wishes else []
+    except IntegrityError:
+        if len(requests) > 1:
+            raise
+        # The same request came twice at the same moment: Django finds what the first one got.
+        return [LeaveToDjango()]
+    for wish, outcome in zip(wishes.values(), outcomes, strict=True):
+        if isinstance(outcome, Unavailable):
+            answers[wish.request] = outcome
+        elif outcome is wish.outcome and wish.answer is not None:
+            answers[wish.request] = wish.answer
+    return [answers[request] for request in requests]
+
+
+# --- before -------------------------------------------------------------------------------------
+
+
+def _wishes(requests: Sequence[FastRequest]) -> Iterator[Wish]:
+    """Those that are plain: a living session, a body without fault, a key that nobody has used."""
+    claimed = [(request, claims) for request in requests if (claims := _claims(request))]
+    people = sessions.authenticate_all([claims for _, claims in claimed])
+    keyed: dict[FastRequest, tuple[str | None, str | None]] = {}
+    for (request, _), user in zip(claimed, people, strict=True):
+        if isinstance(user, User):
+            request.user = user
+            key = request.headers.get("idempotency-key")
+            scope = None
+            if key is not None:
+                scope = scope_of(caller=request.caller, method="POST", path=request.path, key=key)
+            keyed[request] = (key, scope)
+    used = find_claimed([scope for _, scope in keyed.values() if scope is not None])
+    for request, (key, scope) in keyed.items():
+        if scope is not None:
+            if scope in used:
+                continue
+            used.add(scope)
+        command = _command(request, key)
+        if command is not None:
+            yield Wish(request, command, scope)
+
+
+def _claims(request: FastRequest) -> Claims | None:
+    token = bearer_token(request.headers.get("authorization", ""))
+    try:
+        return tokens.read_access(token) if token else None
+    except AppError:
+        return None
+
+
+def _command(request: FastRequest, key: str | None) -> PlaceCommand | None:
+    """What is to be stored; None where something is wrong with it, which Django tells."""
+    actor = request.user
+    if actor is None:
+        return None
+    try:
+        checked_key(key)
+        asked = read_order(request.body)
+        wanted = checked(actor=actor, wanted=asked)
+    except AppError:
+        return None
+    digest = None if key is None else digest_of(actor=actor, wanted=asked, key=key)
+    return PlaceCommand(actor=actor, wanted=wanted, digest=digest, request_id=request.id)
+
+
+def read_order(body: bytes) -> NewOrder:
+    """The order that a body wants. Raises MalformedRequest, ValidationFailed."""
+    values = read_json(body)
+    lines = plain_lines(values)
+    return wanted_order(CreateOrderInput.read(values)) if lines is None else NewOrder(lines=lines)
+
+
+def plain_lines(values: object) -> list[WantedLine] | None:
+    """The lines of a body that says nothing but ids and quantities, as most do.
+
+    None for any other, which `CreateOrderInput` reads, or refuses in words; this is only quicker.
+    """
+    if not isinstance(values, dict) or values.keys() != {"items"}:
+        return None
+    items = values["items"]
+    if not isinstance(items, list) or not 0 < len(items) <= LINES:
+        return None
+    lines = []
+    for item in items:
+        if not isinstance(item, dict) or not item.keys() <= LINE:
+            return None
+        quantity = item.get("quantity")
+        if type(quantity) is not int or not 0 < quantity <= QUANTITY:
+            return None
+        ids = {}
+        for name in item.keys() & {"product_id", "sku_id"}:
+            ids[name] = read_id(item[name])
+            if ids[name] is None:
+                return None
+        lines.append(WantedLine(quantity=quantity, **ids))
+    return lines
+
+
+# --- after --------------------------------------------------------------------------------------
+
+
+def _write_answers(wishes: Sequence[Wish]) -> None:
+    placed = [wish.outcome for wish in wishes if isinstance(wish.outcome, Order)]
+    told = {id(order): body for order, body in zip(placed, storefront_orders(placed), strict=True)}
+    for wish in wishes:
+        if isinstance(wish.outcome, Order):
+            wish.answer = FastAnswer(CREATED, write_json(told[id(wish.outcome)]))
+        elif wish.outcome is not None:
+            wish.answer = PLACE.refusal(wish.request, wish.outcome)
+
+
+def _to_keep(wishes: Sequence[Wish]) -> Iterator[KeptAnswer]:
+    """The final answers of those who sent a key."""
+    for wish in wishes:
+        answer, scope = wish.answer, wish.scope
+        error = wish.outcome if isinstance(wish.outcome, AppError) else None
+        if answer is not None and scope is not None and is_kept(answer.status, error):
+            yield KeptAnswer(
+                scope=scope,
+                body_hash=hashlib.sha256(wish.request.body).hexdigest(),
+                status=answer.status,
+                content_type=answer.content_type,
+                body=answer.body,
+            )
+
+
+PLACE = FastRoute("POST", "/api/orders", place)

@@ -1,0 +1,31 @@
+"""The twin of `inventory.move_all` for PostgreSQL: the pieces are parameters, not conditions."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from uuid import UUID
+
+from marketplace.core.db import fetch_planned
+from marketplace.core.queries import counted
+from shops.models import Sku
+
+MOVE = f"""
+    UPDATE {Sku._meta.db_table} AS sku SET
+        available = available + %s * line.pieces,
+        reserved = reserved + %s * line.pieces,
+        updated_at = %s
+    FROM unnest(%s::uuid[], %s::integer[]) AS line(sku_id, pieces)
+    WHERE sku.id = line.sku_id
+        AND available + least(%s * line.pieces, 0) >= 0
+        AND reserved + least(%s * line.pieces, 0) >= 0
+    RETURNING sku.id
+"""  # noqa: S608  # the name of a table
+
+
+def move_all(
+    pieces: Sequence[tuple[UUID, int]], *, available: int, reserved: int, at: datetime
+) -> int:
+    """See inventory.py; the rows are taken in the order of `pieces`."""
+    ids, numbers = [sku_id for sku_id, _ in pieces], [number for _, number in pieces]
+    values = [available, reserved, at, ids, numbers, available, reserved]
+    with counted():
+        return len(fetch_planned(MOVE, values))
