@@ -61,6 +61,10 @@ class User(BaseModel, AbstractBaseUser, PermissionsMixin):
             kwargs["update_fields"] = {*fields, "username_key"}  # type: ignore[misc]  # names
         super().save(*args, **kwargs)
 
+    def get_full_name(self) -> str:
+        """What pages of staff call him: never empty."""
+        return self.name or self.username or self.email or self.phone_number or self.public_id
+
     @property
     def topic(self) -> str:
         """The topic that only this user may join."""

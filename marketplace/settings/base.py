@@ -359,6 +359,8 @@ USE_I18N = False
 TEMPLATES = [
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",
+        # What the admin's theme shows otherwise than we need it.
+        "DIRS": [BASE_DIR / "marketplace" / "web" / "theme"],
         "APP_DIRS": True,
         "OPTIONS": {
             "context_processors": [

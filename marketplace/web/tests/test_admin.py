@@ -81,6 +81,19 @@ def act(client: Client, table: str, action: str, *keys: Any) -> None:
     assert answer.status_code == 302, answer.content.decode()[-2000:]
 
 
+class TestStaffWithoutAddress:
+    def test_see_their_pages(self) -> None:
+        boss = make_user("Boss", number=90, role="admin", is_staff=True, is_superuser=True)
+        User.objects.filter(pk=boss.pk).update(email=None, name="")
+        client = Client()
+        client.force_login(boss)
+
+        page = client.get("/admin/")
+
+        assert page.status_code == 200
+        assert "None" not in page.content.decode().partition('x-data="{ openUserLinks')[2][:4000]
+
+
 class TestEntrance:
     def test_takes_e_mail_and_password(self, client: Client, admin: User) -> None:
         answer = client.post(
