@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any, ParamSpec, TypeVar, cast
 
+from django.conf import settings
 from django.db import IntegrityError, InterfaceError, OperationalError, connection
 from django.db import transaction as django_transaction
 
@@ -213,6 +214,16 @@ def discard_connection() -> None:
     connection.close()
 
 
+def hand_back_connection() -> None:
+    """Give this thread's connection back to the pool before it waits for another thread.
+
+    Else those who wait would keep from the one whom they wait for what he needs to go on.
+    """
+    dedicated = getattr(_state, "dedicated", False)
+    if settings.DATABASE_HAS_POOL and not dedicated and not connection.in_atomic_block:
+        connection.close()
+
+
 def fetch_planned(statement: str, parameters: list[Any]) -> list[tuple[Any, ...]]:
     """The rows of PostgreSQL's one statement that is worth being prepared; `%s` for parameters.
 
@@ -306,6 +317,7 @@ __all__ = [
     "discard_connection",
     "fetch_all_planned",
     "fetch_planned",
+    "hand_back_connection",
     "has_transactions",
     "in_transaction",
     "is_lost_race",

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from marketplace.core.db import in_transaction
+from marketplace.core.db import hand_back_connection, in_transaction
 
 PATIENCE_S = 5.0
 _locks = tuple(threading.Lock() for _ in range(64))
@@ -22,9 +22,16 @@ def turn(key: str) -> Iterator[None]:
     Not inside a transaction: who holds rows must not wait for somebody who may wait for them.
     """
     lock = _locks[hash(key) % len(_locks)]
-    taken = not in_transaction() and lock.acquire(timeout=PATIENCE_S)
+    taken = not in_transaction() and _wait_for(lock)
     try:
         yield
     finally:
         if taken:
             lock.release()
+
+
+def _wait_for(lock: threading.Lock) -> bool:
+    if lock.acquire(blocking=False):
+        return True
+    hand_back_connection()
+    return lock.acquire(timeout=PATIENCE_S)

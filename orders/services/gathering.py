@@ -8,10 +8,7 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
 
-from django.conf import settings
-from django.db import connection
-
-from marketplace.core.db import in_transaction
+from marketplace.core.db import hand_back_connection, in_transaction
 from marketplace.core.errors import AppError
 
 Command = TypeVar("Command")
@@ -57,7 +54,7 @@ class Gathering(Generic[Command, Outcome]):
             self._waiting.append(ticket)
             leads, self._busy = not self._busy, True
         if not leads:
-            _hand_back_connection()
+            hand_back_connection()
             ticket.called.wait()
         if not ticket.done:
             self._work()
@@ -94,9 +91,3 @@ def _given(outcome: Outcome | AppError) -> Outcome:
     if isinstance(outcome, AppError):
         raise outcome
     return outcome
-
-
-def _hand_back_connection() -> None:
-    """Who waits must not keep from the pool what the one who works may need."""
-    if settings.DATABASE_HAS_POOL and not connection.in_atomic_block:
-        connection.close()

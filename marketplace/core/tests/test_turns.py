@@ -48,6 +48,28 @@ class TestTurn:
             entered.append("free again")
         assert entered == ["second", "free again"]
 
+    def test_keeps_no_connection_from_the_one_it_waits_for(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        handed_back: list[str] = []
+        monkeypatch.setattr(
+            turns,
+            "hand_back_connection",
+            lambda: handed_back.append(threading.current_thread().name),
+        )
+
+        def work() -> None:
+            with turn("shop:1"):
+                pass
+
+        with turn("shop:1"):
+            thread = threading.Thread(target=work, name="second")
+            thread.start()
+            time.sleep(0.02)
+        thread.join(timeout=10)
+
+        assert handed_back == ["second"]
+
     @pytest.mark.django_db
     def test_waits_for_nobody_inside_a_transaction(self) -> None:
         with turn("shop:1"), atomic(), turn("shop:1"):
