@@ -20,7 +20,10 @@ Rounds = dict[tuple[str, int], dict[str, Record]]  # (results file, round) -> co
 RESULTS = Path(__file__).resolve().parent / "RESULTS.md"
 BEGIN, END = "<!-- figures: written by summary.py -->", "<!-- end of figures -->"
 ENOUGH_ROUNDS = 5
-MODE_ORDER = ("s10", "s100", "s500", "s2000", "m10", "r10", "r100", "r500", "i1000", "i5000")
+MODE_ORDER = (
+    *("s10", "s100", "s500", "s2000", "m10", "r10", "r100", "r500", "i1000", "i5000"),
+    *("g500", "gs", "list", "list100k", "list1m", "detail", "order"),
+)
 
 
 class Goal(NamedTuple):
@@ -37,6 +40,9 @@ class Goal(NamedTuple):
 
 BOTH = ("project-plain", "project-plain-uvicorn")
 DAPHNE, REDIS = ("project-plain",), ("project-plain-redis",)
+GPS = ("project-gps", "project-gps-uvicorn")
+SHOP = ("project-shop", "project-shop-uvicorn")
+SQLALCHEMY, DRF = "fastapi-sqlalchemy", "drf-uvicorn-pool"
 GOALS = (
     Goal("deliveries/s, 10 members", "s10", "del_s", "node-sio", BOTH, 1.1),
     Goal("deliveries/s, 100 members", "s100", "del_s", "node-sio", BOTH, 5),
@@ -48,6 +54,14 @@ GOALS = (
     Goal("through Redis, 50 rooms of 10", "m10", "del_s", "node-sio", REDIS, 0.8),
     Goal("delivery p50 at 6 messages/s to 500", "r500", "del_p50", "node-sio", BOTH, 0.85, True),
     Goal("KiB per idle socket, 5,000", "i5000", "kib_per_conn", "node-sio", BOTH, 1.6, True),
+    Goal("positions/s of 500 couriers", "gs", "ack_s", "gps-node-sio", GPS, 1.4),
+    Goal("lists of products/s", "list", "ok_s", SQLALCHEMY, SHOP, 2.5),
+    Goal("lists of products/s", "list", "ok_s", DRF, SHOP, 7),
+    Goal("single products/s", "detail", "ok_s", SQLALCHEMY, SHOP, 2.5),
+    Goal("single products/s", "detail", "ok_s", DRF, SHOP, 9),
+    Goal("orders/s", "order", "ok_s", SQLALCHEMY, SHOP, 4),
+    Goal("orders/s", "order", "ok_s", "fastify", SHOP, 2),
+    Goal("p99 of an order", "order", "p99", SQLALCHEMY, SHOP, 0.25, True),
     Goal("deliveries/s, 100 members", "s100", "del_s", "naive-daphne", BOTH, 80),
     Goal("deliveries/s, 500 members", "s500", "del_s", "naive-daphne", BOTH, 150),
     Goal("KiB per idle socket, 5,000", "i5000", "kib_per_conn", "naive-daphne", BOTH, 0.8, True),
