@@ -90,7 +90,7 @@ class FastPath:
             return route, ""
         head, slash, argument = path.rpartition("/")
         route = self._by_prefix.get((method, head + slash))
-        if route is None or not argument or argument in route.reserved:
+        if route is None or not argument or argument in route.reserved or "\x00" in argument:
             return None
         return route, argument
 

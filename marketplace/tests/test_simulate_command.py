@@ -64,7 +64,11 @@ class Terminal:
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """A database to which nobody else writes."""
-    with Site(tmp_path_factory.mktemp("simulate")) as made:
+    with pytest.MonkeyPatch.context() as patched:
+        # A file of its own: other sites of this process would meet its goods in their lists.
+        patched.delenv("DATABASE_URL", raising=False)
+        own = Site(tmp_path_factory.mktemp("simulate"))
+    with own as made:
         yield made
 
 

@@ -43,7 +43,8 @@ class TestWhatItTakes:
         assert asker.left_to_django == 1
 
     @pytest.mark.parametrize(
-        "path", ["/api/products/", "/api/v1/shops", "/livez", "/api/productsx"]
+        "path",
+        ["/api/products/", "/api/products/a/b", "/api/products/\x00", "/api/productsx", "/livez"],
     )
     async def test_hands_on_other_paths(self, asker: Asker, shop: Shop, path: str) -> None:
         await asker.fast("GET", path)
