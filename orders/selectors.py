@@ -50,10 +50,14 @@ def find_order(*, key: str | UUID) -> Order | None:
 
 def find_by_keys(keys: Collection[str]) -> dict[str, Order]:
     """The orders that were placed under these digests, by digest."""
+    if not keys:
+        return {}
+    # Nearly always nothing is known, and asking for that alone is quicker.
     ids = Order.objects.filter(key__in=list(keys)).order_by("id").values_list("id", flat=True)
-    known = list(ids) if keys else []
-    # Nearly always nothing is known, and asking so much is quicker.
-    found = list_orders().filter(id__in=known).order_by("id") if known else ()
+    known = list(ids)
+    if not known:
+        return {}
+    found = list_orders().filter(id__in=known).order_by("id")
     return {str(order.key): order for order in found}
 
 

@@ -15,7 +15,6 @@ from uuid import UUID
 from django.db import connection
 
 from marketplace.core.db import fetch_all_planned, fetch_planned
-from marketplace.core.queries import counted
 from shops import search
 from shops.enums import ProductStatus
 from shops.models import Product, Sku
@@ -51,18 +50,16 @@ def has_versions() -> bool:
 
 def find_versions(product_ids: Collection[UUID]) -> dict[str, str]:
     """The marks of those of these products that are published."""
-    with counted():
-        return dict(fetch_planned(FIND, [list(product_ids), ProductStatus.PUBLISHED.value]))
+    return dict(fetch_planned(FIND, [list(product_ids), ProductStatus.PUBLISHED.value]))
 
 
 def page_versions(pages: Sequence[Page]) -> list[tuple[int, list[Version]]]:
     """How many products there are of what each page asks for, and that page of them in order."""
     statements = [_statements(page.asked) for page in pages]
-    with counted():
-        totals = [
-            rows[0][0]
-            for rows in fetch_all_planned([(count, [*values]) for (count, values), _ in statements])
-        ]
+    totals = [
+        rows[0][0]
+        for rows in fetch_all_planned([(count, [*values]) for (count, values), _ in statements])
+    ]
     found: list[list[Version]] = [[] for _ in pages]
     quick = []
     for place, page in enumerate(pages):
@@ -77,8 +74,7 @@ def page_versions(pages: Sequence[Page]) -> list[tuple[int, list[Version]]]:
             cursor.execute(*full)
             found[place] = cursor.fetchall()
     if quick:
-        with counted():
-            rows_of_all = fetch_all_planned([full for _, full in quick])
+        rows_of_all = fetch_all_planned([full for _, full in quick])
         for (place, _), rows in zip(quick, rows_of_all, strict=True):
             found[place] = rows
     return list(zip(totals, found, strict=True))

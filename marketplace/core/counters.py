@@ -5,7 +5,6 @@ from django.db.models import F
 
 from marketplace.core.db import fetch_planned, in_transaction
 from marketplace.core.models import Counter
-from marketplace.core.queries import counted
 
 ADD = f"""
     UPDATE {Counter._meta.db_table} SET value = value + %s WHERE name = %s RETURNING value
@@ -22,8 +21,7 @@ def next_numbers(name: str, *, count: int = 1, first: int) -> int:
     if not in_transaction():
         raise RuntimeError("A number is taken inside atomic(), with the thing that it numbers.")
     if connection.vendor == "postgresql":
-        with counted():
-            found = fetch_planned(ADD, [count, name])
+        found = fetch_planned(ADD, [count, name])
         if found:
             return int(found[0][0]) - count + 1
     row = Counter.objects.filter(name=name)

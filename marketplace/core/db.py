@@ -20,6 +20,7 @@ from django.db import IntegrityError, InterfaceError, OperationalError, connecti
 from django.db import transaction as django_transaction
 
 from marketplace.core.errors import Unavailable
+from marketplace.core.queries import counted
 from marketplace.core.write_queue import write_turn
 
 P = ParamSpec("P")
@@ -232,7 +233,7 @@ def fetch_planned(statement: str, parameters: list[Any]) -> list[tuple[Any, ...]
     this takes would concern other statements too.
     """
     raw, prepare = _planning_connection()
-    with connection.wrap_database_errors:
+    with counted(), connection.wrap_database_errors:
         rows: list[tuple[Any, ...]] = _send(raw, statement, parameters, prepare).fetchall()
         return rows
 
@@ -245,7 +246,7 @@ def fetch_all_planned(
     One that fails fails all. rows=False: for statements that give none.
     """
     raw, prepare = _planning_connection()
-    with connection.wrap_database_errors:
+    with counted(), connection.wrap_database_errors:
         with raw.pipeline():
             sent = [_send(raw, *statement, prepare) for statement in statements]
         return [cursor.fetchall() for cursor in sent] if rows else []

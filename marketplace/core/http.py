@@ -273,9 +273,9 @@ def exception_handler(exc: Exception, context: Mapping[str, Any]) -> Response:
 
 def caller_of(request: Request) -> str:
     """Whose bucket and whose keys: the user, else the address."""
-    if request.user.is_authenticated:
-        return f"user:{getattr(request.user, 'public_id', request.user.pk)}"
-    return f"address:{limits.request_address(plain_request(request))}"
+    known = request.user.is_authenticated
+    user_id = str(getattr(request.user, "public_id", request.user.pk)) if known else None
+    return limits.caller_key(user_id, limits.request_address(plain_request(request)))
 
 
 def _body_hash(request: Request) -> str:

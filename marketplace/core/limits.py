@@ -256,6 +256,11 @@ def _network(text: str) -> str | None:
     return str(address)
 
 
+def caller_key(user_id: str | None, address: str) -> str:
+    """Whose bucket and whose idempotency keys: the user's, else the address's."""
+    return f"address:{address}" if user_id is None else f"user:{user_id}"
+
+
 def request_address(request: HttpRequest) -> str:
     """The address that counts of an HTTP request."""
     return client_address(

@@ -16,7 +16,6 @@ from django.db import connection, models
 
 from marketplace.core.db import fetch_all_planned
 from marketplace.core.jsontext import write_json
-from marketplace.core.queries import counted
 
 Text = Callable[[Any], str]
 LENGTH = re.compile(r"\(.*\)")
@@ -38,7 +37,7 @@ def insert_rows(*batches: Sequence[models.Model]) -> None:
     for batch in filled:
         statement, columns = _insert_into(type(batch[0]))
         statements.append((statement, [_array(map(read, batch), text) for read, text in columns]))
-    with counted():
+    if statements:
         fetch_all_planned(statements, rows=False)
     for batch in filled:
         for row in batch:

@@ -69,11 +69,6 @@ def open_topic(topic: str) -> TopicHead:
     return TopicHead.objects.create(topic=topic, epoch=uuid7().hex)
 
 
-def open_topics(topics: Sequence[str]) -> None:
-    """Make the heads of several new topics in one statement."""
-    insert_rows([TopicHead(topic=topic, epoch=uuid7().hex) for topic in topics])
-
-
 def record(topic: str, name: str, payload: dict[str, Any], *, actor_id: str | None = None) -> Event:
     """Record one event and give it its seq. Only inside `atomic()`.
 

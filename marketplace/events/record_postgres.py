@@ -3,7 +3,6 @@
 from collections.abc import Collection, Mapping
 
 from marketplace.core.db import fetch_planned
-from marketplace.core.queries import counted
 from marketplace.events.models import TopicHead
 
 HEADS = TopicHead._meta.db_table
@@ -29,5 +28,4 @@ def advance(
         [counts[topic] for topic in topics],
         [topic in flagged for topic in topics],
     ]
-    with counted():
-        return dict(fetch_planned(ADVANCE, values))
+    return dict(fetch_planned(ADVANCE, values))

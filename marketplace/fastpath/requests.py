@@ -9,7 +9,7 @@ from django.http import QueryDict
 from accounts.models import User
 from marketplace.core.context import new_request_id
 from marketplace.core.errors import AppError
-from marketplace.core.limits import UNLIMITED, Allowance, client_address
+from marketplace.core.limits import UNLIMITED, Allowance, caller_key, client_address
 from marketplace.core.queries import QueryCount
 
 
@@ -51,12 +51,10 @@ class FastRequest:
     @property
     def caller(self) -> str:
         """Whose bucket and whose keys: the user, else the address."""
-        if self.user is not None:
-            return f"user:{self.user.public_id}"
         address = client_address(
             peer=self.peer or "unknown", forwarded_for=self.headers.get("x-forwarded-for")
         )
-        return f"address:{address}"
+        return caller_key(None if self.user is None else self.user.public_id, address)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ HTTP in production), holds for the fast path as well, without being written down
 """
 
 from collections.abc import Mapping
+from http import HTTPStatus
 from io import BytesIO
 from typing import Any
 
@@ -59,16 +60,13 @@ class UsualHeaders:
             origin = request.build_absolute_uri("/")[:-1]
         except SuspiciousOperation:
             return None
-        if response.status_code != EXPECTED_STATUS:
+        if response.status_code != HTTPStatus.OK:
             return None
         return origin, [
             (name.lower().encode("latin-1"), value.encode("latin-1"))
             for name, value in response.items()
             if name not in ("Content-Type", "Content-Length")
         ]
-
-
-EXPECTED_STATUS = 200
 
 
 def _chain() -> GetResponse:

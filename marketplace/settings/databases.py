@@ -124,7 +124,8 @@ def _mongo_url(address: str, sign_in: dict[str, str], *, query: list[str]) -> st
 def database_config(choice: DatabaseChoice, read: Reader, *, base_dir: Path) -> dict[str, Any]:
     """Django's `DATABASES["default"]` for the chosen URL."""
     pool_min = read.whole("DB_POOL_MIN", 1)
-    pool_max = read.whole("DB_POOL_MAX", 10, least=1)
+    # Up to seven stay with the threads that write or read in batches; requests share the others.
+    pool_max = read.whole("DB_POOL_MAX", 16, least=1)
     if pool_min > pool_max:
         raise SettingsError(f"DB_POOL_MIN ({pool_min}) must not be above DB_POOL_MAX ({pool_max})")
     names = read.group(MONGO_NAME_NAMES)

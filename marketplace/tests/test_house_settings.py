@@ -212,7 +212,7 @@ class TestDatabase:
             ({"DATABASE_URL": "sqlite://:memory:"}, "must name a file"),
             ({"DATABASE_URL": "postgres://h/"}, "must name a database"),
             ({"POSTGRES_PORT": "many"}, "POSTGRES_PORT must be a whole number"),
-            ({"DB_POOL_MIN": "11"}, "DB_POOL_MIN"),
+            ({"DB_POOL_MIN": "17"}, "DB_POOL_MIN"),
         ],
     )
     def test_refuses_what_it_cannot_use(self, values: dict[str, str], text: str) -> None:

@@ -5,7 +5,6 @@ from datetime import datetime
 from uuid import UUID
 
 from marketplace.core.db import fetch_planned
-from marketplace.core.queries import counted
 from shops.models import Sku
 
 MOVE = f"""
@@ -27,5 +26,4 @@ def move_all(
     """See inventory.py; the rows are taken in the order of `pieces`."""
     ids, numbers = [sku_id for sku_id, _ in pieces], [number for _, number in pieces]
     values = [available, reserved, at, ids, numbers, available, reserved]
-    with counted():
-        return len(fetch_planned(MOVE, values))
+    return len(fetch_planned(MOVE, values))
