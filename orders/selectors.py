@@ -10,6 +10,7 @@ from django.db.models import QuerySet
 
 from accounts.models import User
 from marketplace.core.inputs import read_id
+from marketplace.core.questions import Question, which_are_there
 from marketplace.events.models import Event
 from orders.enums import (
     Fulfilment,
@@ -48,16 +49,14 @@ def find_order(*, key: str | UUID) -> Order | None:
     return list_orders().filter(number=number).order_by("id").first()
 
 
+def which_keys_are_used(keys: Collection[str]) -> Question[set[str]]:
+    """Under which of these digests orders were placed; nearly always there is none."""
+    return which_are_there(Order, "key", keys)
+
+
 def find_by_keys(keys: Collection[str]) -> dict[str, Order]:
     """The orders that were placed under these digests, by digest."""
-    if not keys:
-        return {}
-    # Nearly always nothing is known, and asking for that alone is quicker.
-    ids = Order.objects.filter(key__in=list(keys)).order_by("id").values_list("id", flat=True)
-    known = list(ids)
-    if not known:
-        return {}
-    found = list_orders().filter(id__in=known).order_by("id")
+    found = list_orders().filter(key__in=list(keys)).order_by("id") if keys else ()
     return {str(order.key): order for order in found}
 
 

@@ -5,6 +5,7 @@ the second, which is quicker.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, Protocol
@@ -180,23 +181,25 @@ def inventory_payload(product: ProductRow, skus: Sequence[SkuRow]) -> dict[str, 
     }
 
 
-class StockRow(Protocol):
-    """How much there is of a sku."""
+@dataclass(frozen=True, slots=True)
+class Stock:
+    """How much there is of a sku. number: the `sku` of its product."""
 
     id: UUID
     product_id: UUID
     available: int
     reserved: int
+    number: int
 
 
-def stock_event(sku: StockRow, *, number: int) -> dict[str, Any]:
-    """How much there is of a sku now. number: the `sku` of its product."""
+def stock_event(stock: Stock) -> dict[str, Any]:
+    """How much there is of a sku now."""
     return {
-        "product_id": str(sku.product_id),
-        "sku_id": str(sku.id),
-        "sku": number,
+        "product_id": str(stock.product_id),
+        "sku_id": str(stock.id),
+        "sku": stock.number,
         "warehouse_id": None,
-        "quantity": sku.available + sku.reserved,
-        "available": sku.available,
-        "stock_status": stock_status(sku.available),
+        "quantity": stock.available + stock.reserved,
+        "available": stock.available,
+        "stock_status": stock_status(stock.available),
     }

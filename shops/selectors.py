@@ -1,15 +1,17 @@
 """What shops read. Every list has an order and an index behind it."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
+import orjson
 from django.db.models import Q, QuerySet
 
 from accounts.models import User
 from marketplace.core.inputs import read_id
+from marketplace.core.questions import Question, ask
 from shops import search
 from shops.enums import MediaType, ProductStatus
 from shops.models import Product, Shop, ShopMember, Sku, sort_key
@@ -178,35 +180,68 @@ def find_sku(sku_id: UUID) -> Sku | None:
 def list_offers(
     *, sku_ids: Collection[UUID] = (), product_ids: Collection[UUID] = ()
 ) -> list[Offer]:
+    """The answer to `which_offers`."""
+    return ask(which_offers(sku_ids=sku_ids, product_ids=product_ids))
+
+
+def which_offers(
+    *, sku_ids: Collection[UUID] = (), product_ids: Collection[UUID] = ()
+) -> Question[list[Offer]]:
     """What these skus, and all skus of these products, are sold for now; only published ones.
 
     In one query, by product and number. Of a product without options exactly one comes.
     """
-    rows = Sku.objects.filter(
-        Q(id__in=list(sku_ids)) | Q(product_id__in=list(product_ids)),
-        product__status=ProductStatus.PUBLISHED,
-    ).order_by("product_id", "number")
-    return [_offer(row) for row in rows.values_list(*OFFER_COLUMNS, named=True)]
+    skus, products = list(sku_ids), list(product_ids)
+
+    def elsewhere() -> list[Offer]:
+        rows = Sku.objects.filter(
+            Q(id__in=skus) | Q(product_id__in=products), product__status=ProductStatus.PUBLISHED
+        ).order_by("product_id", "number")
+        return [_offer(row) for row in rows.values_list(*OFFER_COLUMNS)]
+
+    return Question(
+        OFFERS,
+        [skus, products, ProductStatus.PUBLISHED.value],
+        read=lambda rows: [_offer(_loaded(row)) for row in rows],
+        elsewhere=elsewhere,
+    )
 
 
 OFFER_COLUMNS = (
-    "id", "product_id", "product__shop_id", "code", "product__name", "options", "price",
-    "product__price", "product__currency", "product__category", "product__media", "available",
+    "id", "product_id", "product__shop_id", "code", "product__name", "price", "product__price",
+    "product__currency", "product__category", "available", "options", "product__media",
 )  # fmt: skip
+OFFERS = f"""
+    SELECT sku.id, p.id, p.shop_id, sku.code, p.name, sku.price, p.price,
+        p.currency, p.category, sku.available, sku.options, p.media
+    FROM {Sku._meta.db_table} sku JOIN {Product._meta.db_table} p ON p.id = sku.product_id
+    WHERE (sku.id = ANY(%s) OR sku.product_id = ANY(%s)) AND p.status = %s
+    ORDER BY p.id, sku.number
+"""  # noqa: S608  # the names of tables
 
 
-def _offer(row: Any) -> Offer:
-    images = (one["url"] for one in row.product__media if one["media_type"] == MediaType.IMAGE)
+def _loaded(row: Sequence[Any]) -> Iterable[Any]:
+    """A row whose last two columns are still JSON texts."""
+    *values, options, media = row
+    return (*values, orjson.loads(options), orjson.loads(media))
+
+
+def _offer(row: Iterable[Any]) -> Offer:
+    (
+        sku_id, product_id, shop_id, code, title, own_price, price,
+        currency, category, available, options, media,
+    ) = row  # fmt: skip
+    images = (one["url"] for one in media if one["media_type"] == MediaType.IMAGE)
     return Offer(
-        sku_id=row.id,
-        product_id=row.product_id,
-        shop_id=row.product__shop_id,
-        code=row.code,
-        title=row.product__name,
-        options=row.options,
-        price=row.product__price if row.price is None else row.price,
-        currency=row.product__currency,
-        category=row.product__category,
+        sku_id=sku_id,
+        product_id=product_id,
+        shop_id=shop_id,
+        code=code,
+        title=title,
+        options=options,
+        price=price if own_price is None else own_price,
+        currency=currency,
+        category=category,
         image_url=next(images, None),
-        available=row.available,
+        available=available,
     )

@@ -1,6 +1,6 @@
 """Sign-ins: start one, rotate its refresh tokens, end it, and say whom a token speaks for."""
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -17,6 +17,7 @@ from marketplace.core import limits
 from marketplace.core.clock import now
 from marketplace.core.db import on_commit, run, transactional
 from marketplace.core.errors import AppError, InvalidToken, TokenRevoked
+from marketplace.core.questions import Question, ask
 from marketplace.events import live
 from marketplace.events.audit import record_audit
 
@@ -169,23 +170,44 @@ def authenticate(claims: Claims) -> User:
 
 def authenticate_all(many: Sequence[Claims]) -> list[User | AppError]:
     """The users whom these claims speak for, or why they do not, in their order; one query."""
-    ids = {claims.session_id for claims in many if claims.session_id is not None}
-    known: dict[UUID | None, AuthSession] = {
-        session.pk: session
-        for session in AuthSession.objects.select_related("user").filter(pk__in=ids).order_by("pk")
-    }
-    return [_speaker(claims, known.get(claims.session_id)) for claims in many]
+    known = ask(who_speak({claims.session_id for claims in many if claims.session_id}))
+    return [speaker(claims, known) for claims in many]
 
 
-def _speaker(claims: Claims, session: AuthSession | None) -> User | AppError:
+def speaker(claims: Claims, known: Mapping[UUID, User]) -> User | AppError:
+    """The user whom these claims speak for, or why they do not. known: answers `who_speak`."""
     if claims.session_id is None:
         return InvalidToken()
-    if session is None or session.ended_at is not None or not session.user.is_active:
+    user = known.get(claims.session_id)
+    if user is None:
         return TokenRevoked()
-    if session.user.public_id != claims.user_id:
-        return InvalidToken()
-    user: User = session.user
-    return user
+    return user if user.public_id == claims.user_id else InvalidToken()
+
+
+def who_speak(session_ids: Collection[UUID]) -> Question[dict[UUID, User]]:
+    """The active users behind those of these sessions that have not ended, by session."""
+    asked = list(session_ids)
+
+    def elsewhere() -> dict[UUID, User]:
+        living = AuthSession.objects.select_related("user").filter(
+            pk__in=asked, ended_at__isnull=True, user__is_active=True
+        )
+        return {session.pk: session.user for session in living.order_by("pk")}
+
+    return Question(
+        SPEAKERS,
+        [asked],
+        read=lambda rows: {row[0]: User.from_db("default", USER_COLUMNS, row[1:]) for row in rows},
+        elsewhere=elsewhere,
+    )
+
+
+USER_COLUMNS = [str(field.attname) for field in User._meta.concrete_fields]
+SPEAKERS = f"""
+    SELECT session.id, {", ".join(f'u."{column}"' for column in USER_COLUMNS)}
+    FROM {AuthSession._meta.db_table} session JOIN {User._meta.db_table} u ON u.id = session.user_id
+    WHERE session.id = ANY(%s) AND session.ended_at IS NULL AND u.is_active
+"""  # noqa: S608  # the names of tables and columns
 
 
 def find_ended_sessions(session_ids: Collection[UUID]) -> set[UUID]:

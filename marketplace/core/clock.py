@@ -32,7 +32,9 @@ def running_by(source: Callable[[], datetime]) -> Iterator[None]:
 
 def wire_time(instant: datetime) -> str:
     """`2026-01-10T12:00:00.000Z`, the one form of a time on every wire."""
-    return instant.astimezone(UTC).isoformat(timespec="milliseconds")[: -len("+00:00")] + "Z"
+    if instant.tzinfo is not UTC:
+        instant = instant.astimezone(UTC)
+    return instant.isoformat(timespec="milliseconds")[:-6] + "Z"
 
 
 def wire_time_of(epoch_seconds: float) -> str:

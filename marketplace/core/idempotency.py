@@ -17,7 +17,8 @@ from marketplace.core.db import IntegrityError, atomic, run
 from marketplace.core.errors import AppError, Conflict, Unprocessable, ValidationFailed
 from marketplace.core.ids import uuid7
 from marketplace.core.models import IdempotencyKey
-from marketplace.core.rows import insert_rows
+from marketplace.core.questions import Question, which_are_there
+from marketplace.core.rows import insert_rows, new_row
 
 KEPT_FOR = timedelta(hours=24)
 LEASE = timedelta(seconds=60)
@@ -98,10 +99,9 @@ def begin(*, scope: str, body_hash: str) -> Claim | Replay:
         return run(lambda: _follow(scope, body_hash, token))
 
 
-def find_claimed(scopes: Collection[str]) -> set[str]:
-    """Those of these scopes that somebody has claimed, whatever became of it."""
-    rows = IdempotencyKey.objects.filter(scope__in=list(scopes)).order_by("scope")
-    return set(rows.values_list("scope", flat=True))
+def which_are_claimed(scopes: Collection[str]) -> Question[set[str]]:
+    """Which of these scopes somebody has claimed, whatever became of it."""
+    return which_are_there(IdempotencyKey, "scope", scopes)
 
 
 def keep_all(answers: Sequence[KeptAnswer]) -> None:
@@ -112,7 +112,8 @@ def keep_all(answers: Sequence[KeptAnswer]) -> None:
     instant = now()
     insert_rows(
         [
-            IdempotencyKey(
+            new_row(
+                IdempotencyKey,
                 scope=answer.scope,
                 body_hash=answer.body_hash,
                 lease_until=instant,

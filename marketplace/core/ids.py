@@ -1,13 +1,19 @@
 """Identifiers that sort by the time of their making."""
 
 import os
+import struct
 import threading
 import time
+from collections.abc import Iterator
 from uuid import UUID
+
+RANDOM_BYTES = 8
+DRAWN_AT_ONCE = 512
 
 _lock = threading.Lock()
 _last_ms = 0
 _sequence = 0
+_random: Iterator[tuple[int]] = iter(())
 
 
 def uuid7() -> UUID:
@@ -17,17 +23,34 @@ def uuid7() -> UUID:
     below 2,048, and a millisecond that is used up borrows from the next one.
     """
     global _last_ms, _sequence
-    random = int.from_bytes(os.urandom(10), "big")
     with _lock:
+        random = _draw()
         ms = time.time_ns() // 1_000_000
         if ms > _last_ms:
-            _last_ms, _sequence = ms, random & 0x7FF
+            _last_ms, _sequence = ms, _draw() & 0x7FF
         elif _sequence < 0xFFF:
             _sequence += 1
         else:
-            _last_ms, _sequence = _last_ms + 1, random & 0x7FF
+            _last_ms, _sequence = _last_ms + 1, _draw() & 0x7FF
         ms, sequence = _last_ms, _sequence
-    value = (
-        (ms << 80) | (0x7 << 76) | (sequence << 64) | (0b10 << 62) | ((random >> 12) & (2**62 - 1))
-    )
+    value = (ms << 80) | (0x7 << 76) | (sequence << 64) | (0b10 << 62) | (random >> 2)
     return UUID(int=value)
+
+
+def _draw() -> int:
+    """64 random bits of the system, which is asked for many at once: each call of it is dear."""
+    global _random
+    drawn = next(_random, None)
+    if drawn is not None:
+        return drawn[0]
+    _random = struct.iter_unpack("=Q", os.urandom(RANDOM_BYTES * DRAWN_AT_ONCE))
+    return _draw()
+
+
+def _forget_drawn() -> None:
+    """A forked process must not make the ids of its parent."""
+    global _random, _lock
+    _lock, _random = threading.Lock(), iter(())
+
+
+os.register_at_fork(after_in_child=_forget_drawn)

@@ -39,7 +39,7 @@ class Counter(BaseModel):
 class IdempotencyKey(BaseModel):
     """One POST under a client's key: running, or done with the answer that is given again."""
 
-    scope = models.CharField(max_length=64, unique=True)
+    scope = models.CharField(max_length=64)
     body_hash = models.CharField(max_length=64)
     run = models.UUIDField(default=uuid7)
     lease_until = models.DateTimeField()
@@ -47,6 +47,10 @@ class IdempotencyKey(BaseModel):
     status = models.IntegerField(null=True, blank=True)
     content_type = models.CharField(max_length=100, blank=True, default="")
     body = models.TextField(blank=True, default="")
+
+    class Meta:
+        # As a constraint: a unique column of text has a second index on PostgreSQL.
+        constraints = [models.UniqueConstraint(fields=["scope"], name="idempotency_scope")]
 
     def __str__(self) -> str:
         return f"{self.scope[:8]}: {self.status or 'running'}"

@@ -47,5 +47,6 @@ def money_text(amount: Decimal, currency: str) -> str:
 
 def money_number(amount: Decimal | str) -> int | float:
     """The wire form of systems that send JSON numbers in major units: `100`, `99.5`."""
-    exact = Decimal(amount)
-    return int(exact) if exact == exact.to_integral_value() else float(exact)
+    # Of 15 digits, as many as a column keeps, a double loses none.
+    number = float(amount)
+    return int(number) if number.is_integer() else number

@@ -9,7 +9,7 @@ from marketplace.core.models import BaseModel
 class TopicHead(BaseModel):
     """Where a topic stands. Its row lock makes commit order equal to seq order, without gaps."""
 
-    topic = models.CharField(max_length=160, unique=True)
+    topic = models.CharField(max_length=160)
     last_seq = models.BigIntegerField(default=0)
     epoch = models.CharField(max_length=32)
     # The highest seq that retention has removed; 0 = everything is still there.
@@ -19,6 +19,8 @@ class TopicHead(BaseModel):
     leased_until = models.DateTimeField(null=True, blank=True)
 
     class Meta:
+        # As a constraint: a unique column of text has a second index on PostgreSQL.
+        constraints = [models.UniqueConstraint(fields=["topic"], name="head_topic")]
         indexes = [
             models.Index(
                 fields=["topic"],

@@ -20,7 +20,7 @@ from marketplace.core.db import in_transaction, on_commit
 from marketplace.core.failpoints import reach
 from marketplace.core.ids import uuid7
 from marketplace.core.observe import EVENTS_RECORDED
-from marketplace.core.rows import insert_rows
+from marketplace.core.rows import insert_rows, new_row
 from marketplace.events import catalog, live, record_postgres
 from marketplace.events.models import Event, TopicHead
 
@@ -107,7 +107,8 @@ def take_seqs(entries: Sequence[NewEvent], *, opening: Collection[str] = ()) -> 
     # A new head is written once, as it will be.
     insert_rows(
         [
-            TopicHead(
+            new_row(
+                TopicHead,
                 topic=topic,
                 epoch=uuid7().hex,
                 last_seq=counts.get(topic, 0),
@@ -161,7 +162,8 @@ def insert(entries: Sequence[NewEvent], firsts: dict[str, int]) -> list[Event]:
         following[entry.topic] = seq + 1
         key = uuid7()
         events.append(
-            Event(
+            new_row(
+                Event,
                 id=key,
                 event_id=entry.event_id or key,
                 topic=entry.topic,

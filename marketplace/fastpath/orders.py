@@ -6,8 +6,9 @@ about repeated and refused ones.
 """
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from uuid import UUID
 
 from accounts.authentication import bearer_token
 from accounts.models import User
@@ -19,23 +20,36 @@ from marketplace.core.errors import AppError, Unavailable
 from marketplace.core.idempotency import (
     KeptAnswer,
     checked_key,
-    find_claimed,
     is_kept,
     keep_all,
     scope_of,
+    which_are_claimed,
 )
 from marketplace.core.inputs import read_id
 from marketplace.core.jsontext import read_json, write_json
+from marketplace.core.questions import ask_all
 from marketplace.fastpath.requests import FastAnswer, FastRequest, LeaveToDjango, Outcome
 from marketplace.fastpath.routes import FastRoute
 from orders.models import Order
+from orders.selectors import which_keys_are_used
 from orders.serializers import CreateOrderInput, wanted_order
-from orders.services.drafting import LINES, QUANTITY, checked, digest_of
-from orders.services.placing import PlaceCommand, place_orders
+from orders.services.drafting import LINES, QUANTITY, checked, digest_of, which_offers_of
+from orders.services.placing import PlaceCommand, Seen, place_orders
 from orders.wanted import NewOrder, WantedLine
 
 CREATED = 201
 LINE = {"product_id", "sku_id", "quantity"}
+
+
+@dataclass(slots=True, eq=False)
+class Asked:
+    """A well-formed request of somebody whose token is good, before the database has been asked."""
+
+    request: FastRequest
+    claims: Claims
+    wanted: NewOrder
+    digest: str | None
+    scope: str | None
 
 
 @dataclass(slots=True, eq=False)
@@ -53,7 +67,11 @@ def place(requests: Sequence[FastRequest]) -> list[Outcome]:
     """An order for each; none of them is counted or stored that is left to Django."""
     answers: dict[FastRequest, Outcome] = {request: LeaveToDjango() for request in requests}
     wishes: dict[PlaceCommand, Wish] = {}
-    for wish in _wishes(requests):
+    asked = [one for request in requests if (one := _read(request)) is not None]
+    if not asked:
+        return list(answers.values())
+    speakers, claimed, seen = _look(asked)
+    for wish in _wishes(asked, speakers, claimed):
         try:
             PLACE.count(wish.request)
             wishes[wish.command] = wish
@@ -68,7 +86,7 @@ def place(requests: Sequence[FastRequest]) -> list[Outcome]:
         keep_all(list(_to_keep(tried)))
 
     try:
-        outcomes = place_orders(list(wishes), keep=keep) if wishes else []
+        outcomes = place_orders(list(wishes), keep=keep, seen=seen) if wishes else []
     except IntegrityError:
         if len(requests) > 1:
             raise
@@ -85,28 +103,58 @@ def place(requests: Sequence[FastRequest]) -> list[Outcome]:
 # --- before -------------------------------------------------------------------------------------
 
 
-def _wishes(requests: Sequence[FastRequest]) -> Iterator[Wish]:
-    """Those that are plain: a living session, a body without fault, a key that nobody has used."""
-    claimed = [(request, claims) for request in requests if (claims := _claims(request))]
-    people = sessions.authenticate_all([claims for _, claims in claimed])
-    keyed: dict[FastRequest, tuple[str | None, str | None]] = {}
-    for (request, _), user in zip(claimed, people, strict=True):
-        if isinstance(user, User):
-            request.user = user
-            key = request.headers.get("idempotency-key")
-            scope = None
-            if key is not None:
-                scope = scope_of(caller=request.caller, method="POST", path=request.path, key=key)
-            keyed[request] = (key, scope)
-    used = find_claimed([scope for _, scope in keyed.values() if scope is not None])
-    for request, (key, scope) in keyed.items():
-        if scope is not None:
-            if scope in used:
+def _read(request: FastRequest) -> Asked | None:
+    """What a request says by itself; None where something is wrong with it, which Django tells."""
+    claims = _claims(request)
+    if claims is None:
+        return None
+    try:
+        key = checked_key(request.headers.get("idempotency-key"))
+        wanted = read_order(request.body)
+    except AppError:
+        return None
+    if key is None:
+        return Asked(request, claims, wanted, digest=None, scope=None)
+    caller = request.caller_of(claims.user_id)
+    return Asked(
+        request,
+        claims,
+        wanted,
+        digest=digest_of(actor_id=claims.user_id, wanted=wanted, key=key),
+        scope=scope_of(caller=caller, method="POST", path=request.path, key=key),
+    )
+
+
+def _look(asked: Sequence[Asked]) -> tuple[Mapping[UUID, User], set[str], Seen]:
+    """Everything that is to be read for all of these: who they are, used keys, offers."""
+    speakers, claimed, offers, used = ask_all(
+        sessions.who_speak({one.claims.session_id for one in asked if one.claims.session_id}),
+        which_are_claimed([one.scope for one in asked if one.scope is not None]),
+        which_offers_of(line for one in asked for line in one.wanted.lines),
+        which_keys_are_used([one.digest for one in asked if one.digest is not None]),
+    )
+    return speakers, claimed, Seen(offers, used)
+
+
+def _wishes(
+    asked: Sequence[Asked], speakers: Mapping[UUID, User], claimed: set[str]
+) -> Iterator[Wish]:
+    """Those of a living session, under a key that nobody has used."""
+    for one in asked:
+        user = sessions.speaker(one.claims, speakers)
+        if not isinstance(user, User):
+            continue
+        one.request.user = user
+        if one.scope is not None:
+            if one.scope in claimed:
                 continue
-            used.add(scope)
-        command = _command(request, key)
-        if command is not None:
-            yield Wish(request, command, scope)
+            claimed.add(one.scope)
+        try:
+            wanted = checked(actor=user, wanted=one.wanted)
+        except AppError:
+            continue
+        command = PlaceCommand(user, wanted, digest=one.digest, request_id=one.request.id)
+        yield Wish(one.request, command, one.scope)
 
 
 def _claims(request: FastRequest) -> Claims | None:
@@ -115,21 +163,6 @@ def _claims(request: FastRequest) -> Claims | None:
         return tokens.read_access(token) if token else None
     except AppError:
         return None
-
-
-def _command(request: FastRequest, key: str | None) -> PlaceCommand | None:
-    """What is to be stored; None where something is wrong with it, which Django tells."""
-    actor = request.user
-    if actor is None:
-        return None
-    try:
-        checked_key(key)
-        asked = read_order(request.body)
-        wanted = checked(actor=actor, wanted=asked)
-    except AppError:
-        return None
-    digest = None if key is None else digest_of(actor=actor, wanted=asked, key=key)
-    return PlaceCommand(actor=actor, wanted=wanted, digest=digest, request_id=request.id)
 
 
 def read_order(body: bytes) -> NewOrder:
@@ -193,4 +226,4 @@ def _to_keep(wishes: Sequence[Wish]) -> Iterator[KeptAnswer]:
             )
 
 
-PLACE = FastRoute("POST", "/api/orders", place)
+PLACE = FastRoute("POST", "/api/orders", place, writers=2)

@@ -51,10 +51,14 @@ class FastRequest:
     @property
     def caller(self) -> str:
         """Whose bucket and whose keys: the user, else the address."""
+        return self.caller_of(None if self.user is None else self.user.public_id)
+
+    def caller_of(self, user_id: str | None) -> str:
+        """The same, of somebody who says who he is."""
         address = client_address(
             peer=self.peer or "unknown", forwarded_for=self.headers.get("x-forwarded-for")
         )
-        return caller_key(None if self.user is None else self.user.public_id, address)
+        return caller_key(user_id, address)
 
 
 @dataclass(frozen=True, slots=True)

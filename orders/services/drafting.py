@@ -16,12 +16,13 @@ from accounts.models import Address, User
 from accounts.selectors import default_address, find_address
 from accounts.services.addresses import country_code_of
 from marketplace.core.errors import ValidationFailed
+from marketplace.core.questions import Question
 from orders.enums import Fulfilment, PaymentFlow
 from orders.errors import CartEmpty, CouponInvalid, UnsupportedPaymentFlow
 from orders.pricing import PricedLine, Totals, price, terms_in_force
 from orders.wanted import NewOrder, ShippingAddress, WantedLine
 from shops.errors import OutOfStock, ProductNotFound, SkuNotFound
-from shops.selectors import Offer, list_offers
+from shops.selectors import Offer, which_offers
 from shops.services.inventory import StockLine
 
 LINES = 100
@@ -127,32 +128,37 @@ def _copied(address: Address) -> ShippingAddress:
     )
 
 
-def digest_of(*, actor: User, wanted: NewOrder, key: str) -> str:
-    """One text for who wants what under which key: the same wish again has the same."""
-    return hashlib.sha256(f"{actor.pk}\n{key}\n{wanted!r}".encode()).hexdigest()
+def digest_of(*, actor_id: str, wanted: NewOrder, key: str) -> str:
+    """One text for who (`public_id`) wants what under which key: the same wish has the same."""
+    return hashlib.sha256(f"{actor_id}\n{key}\n{wanted!r}".encode()).hexdigest()
 
 
-class Catalogue:
-    """What is offered now of everything that some orders name, and how much of it is left.
-
-    Read in one query. What one draft takes is gone for the next.
-    """
-
-    def __init__(self, lines: Iterable[WantedLine]) -> None:
-        wanted = list(lines)
-        sku_ids = {line.sku_id for line in wanted if line.sku_id is not None}
-        product_ids = {
+def which_offers_of(lines: Iterable[WantedLine]) -> Question[list[Offer]]:
+    """What is offered now of everything that these lines name."""
+    wanted = list(lines)
+    return which_offers(
+        sku_ids={line.sku_id for line in wanted if line.sku_id is not None},
+        product_ids={
             line.product_id
             for line in wanted
             if line.sku_id is None and line.product_id is not None
-        }
-        offers = list_offers(sku_ids=sku_ids, product_ids=product_ids)
-        self._by_sku = {offer.sku_id: offer for offer in offers}
-        self._by_product: dict[UUID, list[Offer]] = {key: [] for key in product_ids}
+        },
+    )
+
+
+class Catalogue:
+    """What was offered when it was read; what one draft takes is gone for the next.
+
+    offers: answer `which_offers_of` all lines that will be drafted.
+    """
+
+    def __init__(self, offers: Iterable[Offer]) -> None:
+        self._by_sku: dict[UUID, Offer] = {}
+        self._by_product: dict[UUID, list[Offer]] = {}
         for offer in offers:
-            if offer.product_id in self._by_product:
-                self._by_product[offer.product_id].append(offer)
-        self._left = {offer.sku_id: offer.available for offer in offers}
+            self._by_sku[offer.sku_id] = offer
+            self._by_product.setdefault(offer.product_id, []).append(offer)
+        self._left = {sku_id: offer.available for sku_id, offer in self._by_sku.items()}
 
     def draft(self, wanted: NewOrder) -> Draft:
         """The order that this wish makes. Lines of one sku are one line.
@@ -186,7 +192,7 @@ class Catalogue:
             if line.product_id not in (None, offer.product_id):
                 raise _wrong(f"{where}.sku_id", "This sku is of another product.")
             return offer
-        offers = [] if line.product_id is None else self._by_product[line.product_id]
+        offers = [] if line.product_id is None else self._by_product.get(line.product_id, [])
         if not offers:
             raise ProductNotFound
         if len(offers) > 1:

@@ -4,7 +4,7 @@ Requests that come while one commit runs are stored together by the next (`gathe
 accepted or refused by itself; where their transaction fails, each is tried alone.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -19,7 +19,8 @@ from marketplace.core.counters import next_numbers
 from marketplace.core.db import IntegrityError, atomic, in_transaction, run
 from marketplace.core.errors import AppError, Unavailable
 from marketplace.core.failpoints import reach
-from marketplace.core.rows import insert_rows
+from marketplace.core.questions import ask, ask_all
+from marketplace.core.rows import insert_rows, inserting_together, new_row
 from marketplace.events.record import NewEvent, record_all
 from orders import selectors
 from orders.enums import PaymentFlow
@@ -28,9 +29,10 @@ from orders.models import Order, OrderLine, Reservation, ShopOrder
 from orders.payloads import created_event
 from orders.pricing import Totals
 from orders.services.announcing import told
-from orders.services.drafting import Catalogue, Draft, checked, digest_of
+from orders.services.drafting import Catalogue, Draft, checked, digest_of, which_offers_of
 from orders.services.gathering import Gathering
 from orders.wanted import NewOrder, ShippingAddress, WantedLine
+from shops.selectors import Offer
 from shops.services.inventory import hold_stock
 
 ORDER_NUMBERS = "order"
@@ -48,6 +50,14 @@ class PlaceCommand:
     request_id: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What was read for some commands: answers to `which_offers_of` and `which_keys_are_used`."""
+
+    offers: Sequence[Offer]
+    used: Collection[str]
+
+
 Outcome = Order | AppError
 Keep = Callable[[Sequence[PlaceCommand], Sequence[Outcome]], None]
 
@@ -62,7 +72,7 @@ def place_order(*, actor: User, wanted: NewOrder, key: str | None = None) -> Ord
     command = PlaceCommand(
         actor=actor,
         wanted=checked(actor=actor, wanted=wanted),
-        digest=None if key is None else digest_of(actor=actor, wanted=wanted, key=key),
+        digest=None if key is None else digest_of(actor_id=actor.public_id, wanted=wanted, key=key),
         request_id=request_id.get(),
     )
     return _gathering.submit(command)
@@ -71,17 +81,22 @@ def place_order(*, actor: User, wanted: NewOrder, key: str | None = None) -> Ord
 def quote(*, actor: User, wanted: NewOrder) -> Totals:
     """What this would cost now; nothing is held or stored. Raises as `place_order`."""
     ready = checked(actor=actor, wanted=wanted)
-    return Catalogue(ready.lines).draft(ready).totals
+    offers = ask(which_offers_of(ready.lines))
+    return Catalogue(offers).draft(ready).totals
 
 
-def place_orders(commands: Sequence[PlaceCommand], *, keep: Keep | None = None) -> list[Outcome]:
+def place_orders(
+    commands: Sequence[PlaceCommand], *, keep: Keep | None = None, seen: Seen | None = None
+) -> list[Outcome]:
     """Store all of these, each accepted or refused by itself; the outcomes stand in their order.
 
     keep: stores more in the same transaction, so that it is there if and only if the orders are. An
-    IntegrityError that it raises comes out once its command stands alone.
+    IntegrityError that it raises comes out once its command stands alone. seen: what the caller has
+    just read for all of these; whatever is tried again is read again.
     """
+    first = [seen or _look(commands)]
     try:
-        return run(lambda: _store(commands, keep))
+        return run(lambda: _store(commands, first.pop() if first else _look(commands), keep))
     except AppError as error:
         if len(commands) == 1 or isinstance(error, Unavailable):
             return [error for _ in commands]
@@ -90,42 +105,53 @@ def place_orders(commands: Sequence[PlaceCommand], *, keep: Keep | None = None) 
             raise
         if len(commands) == 1:
             # The same wish was stored at the same moment, or the very first number: now it is read.
-            return run(lambda: _store(commands, keep))
+            return run(lambda: _store(commands, _look(commands), keep))
     return [place_orders([command], keep=keep)[0] for command in commands]
 
 
-def _store(commands: Sequence[PlaceCommand], keep: Keep | None) -> list[Outcome]:
+def _look(commands: Sequence[PlaceCommand]) -> Seen:
+    return Seen(
+        *ask_all(
+            which_offers_of(line for one in commands for line in one.wanted.lines),
+            selectors.which_keys_are_used(
+                [one.digest for one in commands if one.digest is not None]
+            ),
+        )
+    )
+
+
+def _store(commands: Sequence[PlaceCommand], seen: Seen, keep: Keep | None) -> list[Outcome]:
     outcomes: dict[int, Outcome] = {}
     with atomic():
         at = now()
         fresh: list[tuple[int, PlaceCommand]] = []
-        known = _known(commands, at=at)
+        known = _known(seen.used, at=at)
         for index, command in enumerate(commands):
             if command.digest in known:
                 outcomes[index] = known[command.digest]
             else:
                 fresh.append((index, command))
         drafts: list[tuple[int, PlaceCommand, Draft]] = []
-        if fresh:
-            catalogue = Catalogue(line for _, one in fresh for line in one.wanted.lines)
-            for index, command in fresh:
-                try:
-                    drafts.append((index, command, catalogue.draft(command.wanted)))
-                except AppError as error:
-                    outcomes[index] = error
-        if drafts:
-            orders = _write([(command, draft) for _, command, draft in drafts], at=at)
-            outcomes |= {index: order for (index, *_), order in zip(drafts, orders, strict=True)}
-        in_order = [outcomes[index] for index in range(len(commands))]
-        if keep is not None:
-            keep(commands, in_order)
+        catalogue = Catalogue(seen.offers)
+        for index, command in fresh:
+            try:
+                drafts.append((index, command, catalogue.draft(command.wanted)))
+            except AppError as error:
+                outcomes[index] = error
+        with inserting_together():
+            if drafts:
+                orders = _write([(command, draft) for _, command, draft in drafts], at=at)
+                indexes = [index for index, *_ in drafts]
+                outcomes |= dict(zip(indexes, orders, strict=True))
+            in_order = [outcomes[index] for index in range(len(commands))]
+            if keep is not None:
+                keep(commands, in_order)
         reach("before_commit")
     return in_order
 
 
-def _known(commands: Sequence[PlaceCommand], *, at: datetime) -> dict[str | None, Order]:
-    """Orders that some of these have made already; a key that has had its day is free again."""
-    digests = [command.digest for command in commands if command.digest is not None]
+def _known(digests: Collection[str], *, at: datetime) -> dict[str | None, Order]:
+    """The orders that were made under these; one that has had its day is free again."""
     known: dict[str | None, Order] = {}
     for digest, order in selectors.find_by_keys(digests).items():
         if order.created_at > at - KEY_KEPT_FOR:
@@ -151,7 +177,13 @@ def _write(drafts: Sequence[tuple[PlaceCommand, Draft]], *, at: datetime) -> lis
         [line for order in orders for line in order.all_lines],
         [part for order in orders for part in order.all_shop_orders],
         [
-            Reservation(order=order, expires_at=_held_until(order), created_at=at, updated_at=at)
+            new_row(
+                Reservation,
+                order_id=order.id,
+                expires_at=_held_until(order),
+                created_at=at,
+                updated_at=at,
+            )
             for order in orders
         ],
     )
@@ -161,9 +193,10 @@ def _write(drafts: Sequence[tuple[PlaceCommand, Draft]], *, at: datetime) -> lis
 
 def _order(command: PlaceCommand, totals: Totals, *, number: int, at: datetime) -> Order:
     wanted = command.wanted
-    return Order(
+    order = new_row(
+        Order,
         number=number,
-        user=command.actor,
+        user_id=command.actor.pk,
         key=command.digest,
         payment_flow=wanted.payment_flow,
         fulfilment=wanted.fulfilment,
@@ -182,11 +215,14 @@ def _order(command: PlaceCommand, totals: Totals, *, number: int, at: datetime) 
         created_at=at,
         updated_at=at,
     )
+    order.user = command.actor
+    return order
 
 
 def _lines(order: Order, draft: Draft) -> list[OrderLine]:
     return [
-        OrderLine(
+        new_row(
+            OrderLine,
             order_id=order.id,
             shop_id=offer.shop_id,
             product_id=offer.product_id,
@@ -215,7 +251,8 @@ def _parts(order: Order, draft: Draft) -> list[ShopOrder]:
     for offer, line in zip(draft.offers, draft.lines, strict=True):
         part = parts.get(offer.shop_id)
         if part is None:
-            part = parts[offer.shop_id] = ShopOrder(
+            part = parts[offer.shop_id] = new_row(
+                ShopOrder,
                 order_id=order.id,
                 shop_id=offer.shop_id,
                 total=Decimal(0),
@@ -247,6 +284,7 @@ _gathering: Gathering[PlaceCommand, Order] = Gathering(place_orders)
 __all__ = [
     "NewOrder",
     "PlaceCommand",
+    "Seen",
     "ShippingAddress",
     "WantedLine",
     "place_order",

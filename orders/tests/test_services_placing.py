@@ -26,6 +26,7 @@ from orders.models import Order, OrderLine, Reservation, ShopOrder
 from orders.services.placing import (
     NewOrder,
     PlaceCommand,
+    Seen,
     ShippingAddress,
     WantedLine,
     place_order,
@@ -411,16 +412,13 @@ class TestBatches:
 
     @pytest.mark.transactions
     def test_try_each_alone_where_all_together_fail(
-        self, buyer: User, lamp: Product, sku: Sku, monkeypatch: pytest.MonkeyPatch
+        self, buyer: User, lamp: Product, sku: Sku
     ) -> None:
         # What was read said more than there is: the update of the stock finds out.
         Sku.objects.filter(id=sku.id).update(available=3)
-        monkeypatch.setattr(
-            "orders.services.drafting.list_offers",
-            lambda **asked: [replace(offer, available=10) for offer in list_offers(**asked)],
-        )
+        seen = Seen([replace(one, available=10) for one in list_offers(sku_ids=[sku.id])], set())
 
-        outcomes = place_orders([command(buyer, (lamp, 2)), command(buyer, (lamp, 2))])
+        outcomes = place_orders([command(buyer, (lamp, 2)), command(buyer, (lamp, 2))], seen=seen)
 
         assert [isinstance(one, Order) for one in outcomes] == [True, False]
         assert stock_of(sku.id) == [(1, 2)]

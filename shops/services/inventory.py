@@ -4,10 +4,10 @@ Orders call these inside their own transaction and record the events that come b
 their own, last of all: the row lock of a topic's head is held until the commit.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, cast
+from typing import Any
 from uuid import UUID
 
 from django.db import connection
@@ -19,7 +19,7 @@ from marketplace.core.errors import ValidationFailed
 from marketplace.events.record import NewEvent
 from shops.errors import OutOfStock, SkuNotFound
 from shops.models import Sku
-from shops.payloads import stock_event
+from shops.payloads import Stock, stock_event
 from shops.services import inventory_postgres
 
 
@@ -85,15 +85,17 @@ def _move(lines: Sequence[StockLine], move: _Move) -> list[NewEvent]:
     if not in_transaction():
         raise RuntimeError("Stock moves inside atomic(), with the order that it moves for.")
     wanted, at = merged(lines), now()
-    if wanted and _move_all(wanted, move, at=at) != len(wanted):
+    moved = _move_all(wanted, move, at=at) if wanted else []
+    if len(moved) != len(wanted):
         raise OutOfStock(items=_missing(wanted, move, at=at))
-    return stock_events([line.sku_id for line in wanted])
+    return [_stock_event(stock) for stock in moved]
 
 
-def _move_all(lines: Sequence[StockLine], move: _Move, *, at: datetime) -> int:
-    """Move what can be moved, in one statement; says how many of the lines that were.
+def _move_all(lines: Sequence[StockLine], move: _Move, *, at: datetime) -> list[Stock]:
+    """Move what can be moved, in one statement; gives what stands there now, by id.
 
-    The condition stands in the statement, so two buyers never take the same piece.
+    Fewer than the lines where one could not be moved; then the caller's work is undone. The
+    condition stands in the statement, so two buyers never take the same piece.
     """
     if connection.vendor == "postgresql":
         pairs = [(line.sku_id, line.quantity) for line in lines]
@@ -107,7 +109,9 @@ def _move_all(lines: Sequence[StockLine], move: _Move, *, at: datetime) -> int:
         possible |= Q(id=line.sku_id, **enough)
     pieces = _pieces_of(lines)
     changes = {name: F(name) + sign * pieces for name, sign in columns.items() if sign}
-    return Sku.objects.filter(possible).update(**changes, updated_at=at)
+    if Sku.objects.filter(possible).update(**changes, updated_at=at) != len(lines):
+        return []
+    return _stocks([line.sku_id for line in lines])
 
 
 def _pieces_of(lines: Sequence[StockLine]) -> Any:
@@ -145,17 +149,22 @@ def _missing(lines: Sequence[StockLine], move: _Move, *, at: datetime) -> list[d
 
 def stock_events(sku_ids: Sequence[UUID], *, actor_id: str | None = None) -> list[NewEvent]:
     """`stock.changed` for each of these skus as they stand now, to be recorded by the caller."""
+    return [_stock_event(stock, actor_id=actor_id) for stock in _stocks(sku_ids)]
+
+
+def _stocks(sku_ids: Sequence[UUID]) -> list[Stock]:
     skus = Sku.objects.filter(id__in=list(sku_ids)).order_by("id")
-    columns = ("id", "product_id", "available", "reserved", "product__sku")
-    return [
-        NewEvent(
-            topic=f"product:{sku.product_id}",
-            name="stock.changed",
-            payload=stock_event(sku, number=sku.product__sku),
-            actor_id=actor_id,
-        )
-        for sku in cast("Iterable[Any]", skus.values_list(*columns, named=True))
-    ]
+    rows = skus.values_list("id", "product_id", "available", "reserved", "product__sku")
+    return [Stock(*row) for row in rows]
+
+
+def _stock_event(stock: Stock, *, actor_id: str | None = None) -> NewEvent:
+    return NewEvent(
+        topic=f"product:{stock.product_id}",
+        name="stock.changed",
+        payload=stock_event(stock),
+        actor_id=actor_id,
+    )
 
 
 def set_quantity(*, sku_id: UUID, quantity: int) -> None:

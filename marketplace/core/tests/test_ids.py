@@ -1,0 +1,39 @@
+"""Ids that nobody else has, in the order of their making."""
+
+import multiprocessing
+import time
+from uuid import RFC_4122, UUID
+
+from marketplace.core.ids import uuid7
+
+
+class TestUuid7:
+    def test_rises_within_a_process(self) -> None:
+        made = [uuid7() for _ in range(10_000)]
+
+        assert made == sorted(made)
+        assert len(set(made)) == 10_000
+
+    def test_has_the_form_of_the_standard_and_begins_no_earlier_than_now(self) -> None:
+        before = time.time_ns() // 1_000_000
+        made = uuid7()
+
+        assert (made.version, made.variant) == (7, RFC_4122)
+        # Never earlier than now, but later where the clock has once been ahead.
+        assert made.int >> 80 >= before
+
+    def test_never_repeats_its_random_part(self) -> None:
+        assert len({uuid7().int & (2**62 - 1) for _ in range(10_000)}) == 10_000
+
+    def test_makes_others_in_a_forked_process(self) -> None:
+        uuid7()
+        with multiprocessing.get_context("fork").Pool(2) as pool:
+            made: list[list[UUID]] = pool.map(_some, [100, 100], chunksize=1)
+        mine = _some(100)
+
+        random = [one.int & (2**62 - 1) for part in (*made, mine) for one in part]
+        assert len(set(random)) == 300
+
+
+def _some(number: int) -> list[UUID]:
+    return [uuid7() for _ in range(number)]
