@@ -89,7 +89,7 @@ def storefront_order(
     address = order["shipping_address"]
     return {
         **order,
-        "order_number": f"ORD-{order['number']:08d}",
+        **numbers_of(order["number"]),
         "status": shown_status(order["status"], has_courier=has_courier),
         "lines": lines,
         "items": lines,
@@ -108,6 +108,11 @@ def storefront_order(
             "country": address["country"],
         },
     }
+
+
+def numbers_of(number: int) -> dict[str, Any]:
+    """What an order is called, for programs and for people."""
+    return {"number": number, "order_number": f"ORD-{number:08d}"}
 
 
 def shown_status(status: str, *, has_courier: bool) -> str:

@@ -1,10 +1,10 @@
 """Numbers that count over the whole instance, without gaps."""
 
-from django.db import connection
 from django.db.models import F
 
-from marketplace.core.db import fetch_planned, in_transaction
+from marketplace.core.db import in_transaction
 from marketplace.core.models import Counter
+from marketplace.core.questions import Question, Rows, ask
 
 ADD = f"""
     UPDATE {Counter._meta.db_table} SET value = value + %s WHERE name = %s RETURNING value
@@ -18,15 +18,26 @@ def next_numbers(name: str, *, count: int = 1, first: int) -> int:
     back, so the row is held until the commit; take it late. The very first two at once may end in
     an IntegrityError of one of them, which may then be repeated.
     """
+    return ask(numbering(name, count=count, first=first))
+
+
+def numbering(name: str, *, count: int = 1, first: int) -> Question[int]:
+    """`next_numbers`, to travel with others."""
     if not in_transaction():
         raise RuntimeError("A number is taken inside atomic(), with the thing that it numbers.")
-    if connection.vendor == "postgresql":
-        found = fetch_planned(ADD, [count, name])
-        if found:
-            return int(found[0][0]) - count + 1
-    row = Counter.objects.filter(name=name)
-    if not row.update(value=F("value") + count):
+
+    def begin() -> int:
         Counter.objects.create(name=name, value=first + count - 1)
         return first
-    newest: int = row.values_list("value", flat=True).get()
-    return newest - count + 1
+
+    def read(rows: Rows) -> int:
+        return int(rows[0][0]) - count + 1 if rows else begin()
+
+    def elsewhere() -> int:
+        row = Counter.objects.filter(name=name)
+        if not row.update(value=F("value") + count):
+            return begin()
+        newest: int = row.values_list("value", flat=True).get()
+        return newest - count + 1
+
+    return Question(ADD, [count, name], read=read, elsewhere=elsewhere)

@@ -1,7 +1,7 @@
-"""Reads that travel together: on PostgreSQL all of them are one journey to the database.
+"""Statements that travel together: on PostgreSQL all of them are one journey to the database.
 
-A service that reads something in a few words of SQL offers it as a `Question`; who needs that alone
-calls `ask`, who needs several `ask_all`.
+A service that reads or changes something by one statement offers it as a `Question`; who needs that
+alone calls `ask`, who needs several `ask_all`.
 """
 
 from collections.abc import Callable, Collection
@@ -18,10 +18,10 @@ Rows = list[tuple[Any, ...]]
 
 @dataclass(frozen=True, slots=True)
 class Question(Generic[Answer]):
-    """Something to be read, in two forms that give the same.
+    """Something to be read or changed, in two forms that do and give the same.
 
-    statement, values, read: PostgreSQL's, planned once, and what its rows mean. elsewhere: Django's
-    way, for the other databases.
+    statement, values, read: PostgreSQL's, planned once, and what its rows mean; `read` may refuse
+    what came. elsewhere: Django's way, for the other databases.
     """
 
     statement: str

@@ -4,14 +4,13 @@
 other writer of the topic gets a seq, so seqs are gapless and their order is the commit order.
 """
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from django.conf import settings
-from django.db import connection
 from django.db.models import Case, F, Value, When
 
 from marketplace.core.clock import now
@@ -20,8 +19,9 @@ from marketplace.core.db import in_transaction, on_commit
 from marketplace.core.failpoints import reach
 from marketplace.core.ids import uuid7
 from marketplace.core.observe import EVENTS_RECORDED
+from marketplace.core.questions import Question, ask
 from marketplace.core.rows import insert_rows, new_row
-from marketplace.events import catalog, live, record_postgres
+from marketplace.events import catalog, live
 from marketplace.events.models import Event, TopicHead
 
 SubscribedNames = Callable[[], frozenset[str]]
@@ -92,6 +92,13 @@ def take_seqs(entries: Sequence[NewEvent], *, opening: Collection[str] = ()) -> 
 
     Apart from `insert` for rows that carry their own seq, as messages do.
     """
+    return ask(taking_seqs(entries, opening=opening))
+
+
+def taking_seqs(
+    entries: Sequence[NewEvent], *, opening: Collection[str] = ()
+) -> Question[dict[str, int]]:
+    """`take_seqs`, to travel with others. Of the entries only topics and names are looked at."""
     if not in_transaction():
         raise RuntimeError("Events are recorded inside atomic(), with the change they tell of.")
     counts: dict[str, int] = {}
@@ -118,32 +125,49 @@ def take_seqs(entries: Sequence[NewEvent], *, opening: Collection[str] = ()) -> 
             for topic in opening
         ]
     )
-    firsts = dict.fromkeys(opening, 1)
-    counts = {topic: count for topic, count in counts.items() if topic not in firsts}
-    flagged &= counts.keys()
-    if not counts:
-        return firsts
-    advanced = _advance(counts, flagged=flagged, relayed=settings.BUS_ENABLED)
-    if advanced.keys() != counts.keys():
-        raise TopicHead.DoesNotExist(f"No head for {sorted(counts.keys() - advanced.keys())}.")
-    return firsts | {topic: advanced[topic] - count + 1 for topic, count in counts.items()}
+    old = {topic: counts[topic] for topic in sorted(counts.keys() - set(opening))}
+    is_flagged = [topic in flagged for topic in old]
+
+    def read(rows: Iterable[tuple[Any, ...]]) -> dict[str, int]:
+        advanced = dict(rows)
+        if advanced.keys() != old.keys():
+            raise TopicHead.DoesNotExist(f"No head for {sorted(old.keys() - advanced.keys())}.")
+        firsts = {topic: advanced[topic] - count + 1 for topic, count in old.items()}
+        return firsts | dict.fromkeys(opening, 1)
+
+    return Question(
+        ADVANCE,
+        [settings.BUS_ENABLED, [*old], [*old.values()], is_flagged],
+        read=read,
+        elsewhere=lambda: read(_advance(old, flagged=flagged) if old else ()),
+    )
 
 
-def _advance(counts: dict[str, int], *, flagged: set[str], relayed: bool) -> dict[str, int]:
+# Who takes several topics takes them in one order, so that nobody waits for one who waits for him.
+ADVANCE = f"""
+    UPDATE {TopicHead._meta.db_table} AS head SET
+        last_seq = last_seq + new.number,
+        subscribers_pending = subscribers_pending OR new.is_subscribed,
+        relay_pending = relay_pending OR %s
+    FROM unnest(%s::text[], %s::bigint[], %s::boolean[]) AS new(topic, number, is_subscribed)
+    WHERE head.topic = new.topic
+    RETURNING head.topic, last_seq
+"""  # noqa: S608  # the name of a table
+
+
+def _advance(counts: dict[str, int], *, flagged: set[str]) -> Iterable[tuple[str, int]]:
     """Add to the heads of these topics, and flag some; gives the new `last_seq` of each."""
-    if connection.vendor == "postgresql":
-        return record_postgres.advance(counts, flagged=flagged, relayed=relayed)
     # One statement for all heads, so that a batch over many rooms costs one round trip.
     changes: dict[str, Any] = {"last_seq": F("last_seq") + _by_topic(counts)}
     if flagged:
         changes["subscribers_pending"] = Case(
             When(topic__in=sorted(flagged), then=Value(True)), default=F("subscribers_pending")
         )
-    if relayed:
+    if settings.BUS_ENABLED:
         changes["relay_pending"] = True
     heads = TopicHead.objects.filter(topic__in=sorted(counts))
     heads.update(**changes)
-    return dict(heads.order_by("topic").values_list("topic", "last_seq"))
+    return heads.order_by("topic").values_list("topic", "last_seq")
 
 
 def _by_topic(counts: dict[str, int]) -> Any:

@@ -8,13 +8,14 @@ about repeated and refused ones.
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
 from accounts.authentication import bearer_token
 from accounts.models import User
 from accounts.services import sessions, tokens
 from accounts.services.tokens import Claims
-from marketplace.compat.storefront_orders import storefront_orders
+from marketplace.compat.storefront_orders import numbers_of, storefront_orders
 from marketplace.core.db import IntegrityError
 from marketplace.core.errors import AppError, Unavailable
 from marketplace.core.idempotency import (
@@ -78,15 +79,8 @@ def place(requests: Sequence[FastRequest]) -> list[Outcome]:
         except AppError as error:
             answers[wish.request] = error
 
-    def keep(commands: Sequence[PlaceCommand], outcomes: Sequence[Order | AppError]) -> None:
-        tried = [wishes[command] for command in commands]
-        for wish, outcome in zip(tried, outcomes, strict=True):
-            wish.outcome = outcome
-        _write_answers(tried)
-        keep_all(list(_to_keep(tried)))
-
     try:
-        outcomes = place_orders(list(wishes), keep=keep, seen=seen) if wishes else []
+        outcomes = place_orders(list(wishes), keeper=_Answers(wishes), seen=seen) if wishes else []
     except IntegrityError:
         if len(requests) > 1:
             raise
@@ -201,14 +195,35 @@ def plain_lines(values: object) -> list[WantedLine] | None:
 # --- after --------------------------------------------------------------------------------------
 
 
-def _write_answers(wishes: Sequence[Wish]) -> None:
-    placed = [wish.outcome for wish in wishes if isinstance(wish.outcome, Order)]
-    told = {id(order): body for order, body in zip(placed, storefront_orders(placed), strict=True)}
-    for wish in wishes:
-        if isinstance(wish.outcome, Order):
-            wish.answer = FastAnswer(CREATED, write_json(told[id(wish.outcome)]))
-        elif wish.outcome is not None:
-            wish.answer = PLACE.refusal(wish.request, wish.outcome)
+class _Answers:
+    """Writes the answers and stores those of requests with a key. wishes: by their commands."""
+
+    def __init__(self, wishes: Mapping[PlaceCommand, Wish]) -> None:
+        self._wishes = wishes
+        self._bodies: dict[int, dict[str, Any]] = {}
+
+    def prepare(self, orders: Sequence[Order]) -> None:
+        """Have the bodies ready but for the numbers."""
+        bodies = storefront_orders(orders)
+        self._bodies = {id(order): body for order, body in zip(orders, bodies, strict=True)}
+
+    def keep(self, commands: Sequence[PlaceCommand], outcomes: Sequence[Order | AppError]) -> None:
+        """Write the answers of these and store them."""
+        tried = [self._wishes[command] for command in commands]
+        for wish, outcome in zip(tried, outcomes, strict=True):
+            wish.outcome = outcome
+            if isinstance(outcome, Order):
+                wish.answer = FastAnswer(CREATED, write_json(self._body(outcome)))
+            else:
+                wish.answer = PLACE.refusal(wish.request, outcome)
+        keep_all(list(_to_keep(tried)))
+
+    def _body(self, order: Order) -> dict[str, Any]:
+        body = self._bodies.get(id(order))
+        if body is None:
+            # One that an earlier request has placed.
+            return storefront_orders([order])[0]
+        return body | numbers_of(order.number)
 
 
 def _to_keep(wishes: Sequence[Wish]) -> Iterator[KeptAnswer]:

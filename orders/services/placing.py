@@ -4,10 +4,11 @@ Requests that come while one commit runs are stored together by the next (`gathe
 accepted or refused by itself; where their transaction fails, each is tried alone.
 """
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
+from typing import Protocol
 from uuid import UUID
 
 from django.conf import settings
@@ -15,13 +16,13 @@ from django.conf import settings
 from accounts.models import User
 from marketplace.core.clock import now
 from marketplace.core.context import request_id
-from marketplace.core.counters import next_numbers
+from marketplace.core.counters import numbering
 from marketplace.core.db import IntegrityError, atomic, in_transaction, run
 from marketplace.core.errors import AppError, Unavailable
 from marketplace.core.failpoints import reach
 from marketplace.core.questions import ask, ask_all
 from marketplace.core.rows import insert_rows, inserting_together, new_row
-from marketplace.events.record import NewEvent, record_all
+from marketplace.events.record import NewEvent, insert, taking_seqs
 from orders import selectors
 from orders.enums import PaymentFlow
 from orders.events import ORDER_CREATED
@@ -33,7 +34,7 @@ from orders.services.drafting import Catalogue, Draft, checked, digest_of, which
 from orders.services.gathering import Gathering
 from orders.wanted import NewOrder, ShippingAddress, WantedLine
 from shops.selectors import Offer
-from shops.services.inventory import hold_stock
+from shops.services.inventory import changes_to_come, holding
 
 ORDER_NUMBERS = "order"
 FIRST_NUMBER = 10_001
@@ -59,7 +60,16 @@ class Seen:
 
 
 Outcome = Order | AppError
-Keep = Callable[[Sequence[PlaceCommand], Sequence[Outcome]], None]
+
+
+class Keeper(Protocol):
+    """Stores more in the transaction that stores orders."""
+
+    def prepare(self, orders: Sequence[Order]) -> None:
+        """These will be stored as they are, but for their numbers; nothing is locked yet."""
+
+    def keep(self, commands: Sequence[PlaceCommand], outcomes: Sequence[Outcome]) -> None:
+        """This is what came of the commands; others wait until it is stored."""
 
 
 def place_order(*, actor: User, wanted: NewOrder, key: str | None = None) -> Order:
@@ -86,17 +96,17 @@ def quote(*, actor: User, wanted: NewOrder) -> Totals:
 
 
 def place_orders(
-    commands: Sequence[PlaceCommand], *, keep: Keep | None = None, seen: Seen | None = None
+    commands: Sequence[PlaceCommand], *, keeper: Keeper | None = None, seen: Seen | None = None
 ) -> list[Outcome]:
     """Store all of these, each accepted or refused by itself; the outcomes stand in their order.
 
-    keep: stores more in the same transaction, so that it is there if and only if the orders are. An
-    IntegrityError that it raises comes out once its command stands alone. seen: what the caller has
+    keeper: stores more, which is there if and only if the orders are. An IntegrityError that it
+    raises comes out once its command stands alone. seen: what the caller has
     just read for all of these; whatever is tried again is read again.
     """
     first = [seen or _look(commands)]
     try:
-        return run(lambda: _store(commands, first.pop() if first else _look(commands), keep))
+        return run(lambda: _store(commands, first.pop() if first else _look(commands), keeper))
     except AppError as error:
         if len(commands) == 1 or isinstance(error, Unavailable):
             return [error for _ in commands]
@@ -105,8 +115,8 @@ def place_orders(
             raise
         if len(commands) == 1:
             # The same wish was stored at the same moment, or the very first number: now it is read.
-            return run(lambda: _store(commands, _look(commands), keep))
-    return [place_orders([command], keep=keep)[0] for command in commands]
+            return run(lambda: _store(commands, _look(commands), keeper))
+    return [place_orders([command], keeper=keeper)[0] for command in commands]
 
 
 def _look(commands: Sequence[PlaceCommand]) -> Seen:
@@ -120,7 +130,7 @@ def _look(commands: Sequence[PlaceCommand]) -> Seen:
     )
 
 
-def _store(commands: Sequence[PlaceCommand], seen: Seen, keep: Keep | None) -> list[Outcome]:
+def _store(commands: Sequence[PlaceCommand], seen: Seen, keeper: Keeper | None) -> list[Outcome]:
     outcomes: dict[int, Outcome] = {}
     with atomic():
         at = now()
@@ -140,12 +150,12 @@ def _store(commands: Sequence[PlaceCommand], seen: Seen, keep: Keep | None) -> l
                 outcomes[index] = error
         with inserting_together():
             if drafts:
-                orders = _write([(command, draft) for _, command, draft in drafts], at=at)
+                orders = _write([(one, draft) for _, one, draft in drafts], at=at, keeper=keeper)
                 indexes = [index for index, *_ in drafts]
                 outcomes |= dict(zip(indexes, orders, strict=True))
             in_order = [outcomes[index] for index in range(len(commands))]
-            if keep is not None:
-                keep(commands, in_order)
+            if keeper is not None:
+                keeper.keep(commands, in_order)
         reach("before_commit")
     return in_order
 
@@ -161,20 +171,39 @@ def _known(digests: Collection[str], *, at: datetime) -> dict[str | None, Order]
     return known
 
 
-def _write(drafts: Sequence[tuple[PlaceCommand, Draft]], *, at: datetime) -> list[Order]:
-    """A fixed number of statements for all of them, but for one per sku that is held."""
-    events = [*hold_stock(lines=[line for _, draft in drafts for line in draft.stock_lines])]
-    number = next_numbers(ORDER_NUMBERS, count=len(drafts), first=FIRST_NUMBER)
+def _write(
+    drafts: Sequence[tuple[PlaceCommand, Draft]], *, at: datetime, keeper: Keeper | None
+) -> list[Order]:
+    """A fixed number of statements for all of them, but for one per sku that is held.
+
+    Everybody who wants the same goods waits from the first statement to the commit, so whatever
+    can be made before it is.
+    """
     orders = []
-    for place, (command, draft) in enumerate(drafts):
-        order = _order(command, draft.totals, number=number + place, at=at)
+    created: list[NewEvent] = []
+    for command, draft in drafts:
+        order = _order(command, draft.totals, at=at)
         order.all_lines = _lines(order, draft)
         order.all_shop_orders = _parts(order, draft)
         orders.append(order)
-        events += _created(order, command)
+        created += _created(order, command)
+    if keeper is not None:
+        keeper.prepare(orders)
+    lines = [line for order in orders for line in order.all_lines]
+    products = {one.sku_id: one.product_id for _, draft in drafts for one in draft.offers}
+    held, number, seqs = ask_all(
+        holding(lines=[line for _, draft in drafts for line in draft.stock_lines]),
+        numbering(ORDER_NUMBERS, count=len(drafts), first=FIRST_NUMBER),
+        taking_seqs(
+            [*changes_to_come(products.values()), *created],
+            opening=[order.topic for order in orders],
+        ),
+    )
+    for place, order in enumerate(orders):
+        order.number = number + place
     insert_rows(
         orders,
-        [line for order in orders for line in order.all_lines],
+        lines,
         [part for order in orders for part in order.all_shop_orders],
         [
             new_row(
@@ -187,15 +216,15 @@ def _write(drafts: Sequence[tuple[PlaceCommand, Draft]], *, at: datetime) -> lis
             for order in orders
         ],
     )
-    record_all(events, opening=[order.topic for order in orders])
+    insert([*held, *created], seqs)
     return orders
 
 
-def _order(command: PlaceCommand, totals: Totals, *, number: int, at: datetime) -> Order:
+def _order(command: PlaceCommand, totals: Totals, *, at: datetime) -> Order:
     wanted = command.wanted
     order = new_row(
         Order,
-        number=number,
+        number=0,
         user_id=command.actor.pk,
         key=command.digest,
         payment_flow=wanted.payment_flow,

@@ -17,6 +17,7 @@ from marketplace.core.db import transactional
 from marketplace.core.errors import AppError, ValidationFailed
 from marketplace.core.ids import uuid7
 from marketplace.core.models import Counter
+from marketplace.core.questions import Question
 from marketplace.events.models import Event
 from marketplace.events.record import NewEvent
 from marketplace.tests.cast import assert_events, assert_queries, make_user
@@ -335,7 +336,7 @@ class TestRefusals:
             raise RuntimeError
 
         with monkeypatch.context() as broken:
-            broken.setattr("orders.services.placing.record_all", fail)
+            broken.setattr("orders.services.placing.insert", fail)
             with assert_events(), pytest.raises(RuntimeError):
                 make_order(buyer, (lamp, 1))
 
@@ -478,14 +479,18 @@ class TestRaces:
         all_have_seen = threading.Barrier(len(buyers))
         seen = threading.local()
 
-        def write_what_was_read(*, lines: Sequence[StockLine]) -> list[NewEvent]:
+        def writing_what_was_read(*, lines: Sequence[StockLine]) -> Question[list[NewEvent]]:
             [line] = lines
-            left = seen.available - line.quantity
-            Sku.objects.filter(id=line.sku_id).update(available=left)
-            return []
+
+            def write() -> list[NewEvent]:
+                left = seen.available - line.quantity
+                Sku.objects.filter(id=line.sku_id).update(available=left)
+                return []
+
+            return Question("SELECT 1", [], read=lambda _: write(), elsewhere=write)
 
         if not is_conditional:
-            monkeypatch.setattr("orders.services.placing.hold_stock", write_what_was_read)
+            monkeypatch.setattr("orders.services.placing.holding", writing_what_was_read)
 
         def buy(person: User) -> bool:
             seen.available = Sku.objects.get(id=sku.id).available

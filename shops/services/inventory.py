@@ -4,23 +4,22 @@ Orders call these inside their own transaction and record the events that come b
 their own, last of all: the row lock of a topic's head is held until the commit.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from django.db import connection
 from django.db.models import Case, F, Q, Value, When
 
 from marketplace.core.clock import now
 from marketplace.core.db import in_transaction
 from marketplace.core.errors import ValidationFailed
+from marketplace.core.questions import Question, ask
 from marketplace.events.record import NewEvent
 from shops.errors import OutOfStock, SkuNotFound
-from shops.models import Sku
+from shops.models import Product, Sku
 from shops.payloads import Stock, stock_event
-from shops.services import inventory_postgres
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,37 +80,62 @@ def merged(lines: Sequence[StockLine]) -> list[StockLine]:
     return [StockLine(sku_id, pieces[sku_id]) for sku_id in sorted(pieces)]
 
 
+def holding(*, lines: Sequence[StockLine]) -> Question[list[NewEvent]]:
+    """`hold_stock`, to travel with others. What they do is undone with it where it refuses."""
+    return _moving(lines, HOLD)
+
+
 def _move(lines: Sequence[StockLine], move: _Move) -> list[NewEvent]:
+    return ask(_moving(lines, move)) if lines else []
+
+
+def _moving(lines: Sequence[StockLine], move: _Move) -> Question[list[NewEvent]]:
+    """Move the lines in one statement, whose condition lets no two buyers take the same piece.
+
+    Where some could be moved and some not, the refusal undoes the caller's transaction.
+    """
     if not in_transaction():
         raise RuntimeError("Stock moves inside atomic(), with the order that it moves for.")
     wanted, at = merged(lines), now()
-    moved = _move_all(wanted, move, at=at) if wanted else []
-    if len(moved) != len(wanted):
-        raise OutOfStock(items=_missing(wanted, move, at=at))
-    return [_stock_event(stock) for stock in moved]
+
+    def told(moved: Sequence[Stock]) -> list[NewEvent]:
+        if len(moved) != len(wanted):
+            raise OutOfStock(items=_missing(wanted, move, at=at))
+        return [_stock_event(stock.product_id, stock_event(stock)) for stock in moved]
+
+    def elsewhere() -> list[NewEvent]:
+        columns = {"available": move.available, "reserved": move.reserved}
+        possible = Q()
+        for line in wanted:
+            enough = {f"{name}__gte": line.quantity for name, sign in columns.items() if sign < 0}
+            possible |= Q(id=line.sku_id, **enough)
+        pieces = _pieces_of(wanted)
+        changes = {name: F(name) + sign * pieces for name, sign in columns.items() if sign}
+        changed = Sku.objects.filter(possible).update(**changes, updated_at=at)
+        return told(_stocks([one.sku_id for one in wanted]) if changed == len(wanted) else [])
+
+    # The pieces are parameters here, not conditions; the rows are taken in the order of the lines.
+    keys, pieces = [line.sku_id for line in wanted], [line.quantity for line in wanted]
+    signs = [move.available, move.reserved]
+    return Question(
+        MOVE,
+        [*signs, at, keys, pieces, *signs],
+        read=lambda rows: told([Stock(*row) for row in rows]),
+        elsewhere=elsewhere,
+    )
 
 
-def _move_all(lines: Sequence[StockLine], move: _Move, *, at: datetime) -> list[Stock]:
-    """Move what can be moved, in one statement; gives what stands there now, by id.
-
-    Fewer than the lines where one could not be moved; then the caller's work is undone. The
-    condition stands in the statement, so two buyers never take the same piece.
-    """
-    if connection.vendor == "postgresql":
-        pairs = [(line.sku_id, line.quantity) for line in lines]
-        return inventory_postgres.move_all(
-            pairs, available=move.available, reserved=move.reserved, at=at
-        )
-    columns = {"available": move.available, "reserved": move.reserved}
-    possible = Q()
-    for line in lines:
-        enough = {f"{name}__gte": line.quantity for name, sign in columns.items() if sign < 0}
-        possible |= Q(id=line.sku_id, **enough)
-    pieces = _pieces_of(lines)
-    changes = {name: F(name) + sign * pieces for name, sign in columns.items() if sign}
-    if Sku.objects.filter(possible).update(**changes, updated_at=at) != len(lines):
-        return []
-    return _stocks([line.sku_id for line in lines])
+MOVE = f"""
+    UPDATE {Sku._meta.db_table} AS sku SET
+        available = available + %s * line.pieces,
+        reserved = reserved + %s * line.pieces,
+        updated_at = %s
+    FROM unnest(%s::uuid[], %s::integer[]) AS line(sku_id, pieces), {Product._meta.db_table} AS p
+    WHERE sku.id = line.sku_id AND p.id = sku.product_id
+        AND available + least(%s * line.pieces, 0) >= 0
+        AND reserved + least(%s * line.pieces, 0) >= 0
+    RETURNING sku.id, sku.product_id, available, reserved, p.sku
+"""  # noqa: S608  # the names of tables
 
 
 def _pieces_of(lines: Sequence[StockLine]) -> Any:
@@ -149,7 +173,15 @@ def _missing(lines: Sequence[StockLine], move: _Move, *, at: datetime) -> list[d
 
 def stock_events(sku_ids: Sequence[UUID], *, actor_id: str | None = None) -> list[NewEvent]:
     """`stock.changed` for each of these skus as they stand now, to be recorded by the caller."""
-    return [_stock_event(stock, actor_id=actor_id) for stock in _stocks(sku_ids)]
+    return [
+        _stock_event(stock.product_id, stock_event(stock), actor_id=actor_id)
+        for stock in _stocks(sku_ids)
+    ]
+
+
+def changes_to_come(products: Iterable[UUID]) -> list[NewEvent]:
+    """What a move will tell, as far as that is known before: one event for each sku of these."""
+    return [_stock_event(product_id, {}) for product_id in products]
 
 
 def _stocks(sku_ids: Sequence[UUID]) -> list[Stock]:
@@ -158,12 +190,11 @@ def _stocks(sku_ids: Sequence[UUID]) -> list[Stock]:
     return [Stock(*row) for row in rows]
 
 
-def _stock_event(stock: Stock, *, actor_id: str | None = None) -> NewEvent:
+def _stock_event(
+    product_id: UUID, payload: dict[str, Any], *, actor_id: str | None = None
+) -> NewEvent:
     return NewEvent(
-        topic=f"product:{stock.product_id}",
-        name="stock.changed",
-        payload=stock_event(stock),
-        actor_id=actor_id,
+        topic=f"product:{product_id}", name="stock.changed", payload=payload, actor_id=actor_id
     )
 
 

@@ -3,7 +3,7 @@
 import itertools
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, Self
 
 import pytest
@@ -148,7 +148,9 @@ class TestManyWriters:
     def test_collide_without_the_lock_of_the_head(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """The control: a head that is read first and written later gives one seq to two writers."""
 
-        def read_then_write(entries: Sequence[NewEvent]) -> dict[str, int]:
+        def read_then_write(
+            entries: Sequence[NewEvent], *, opening: Collection[str]
+        ) -> dict[str, int]:
             last = TopicHead.objects.get(topic=ROOM).last_seq
             time.sleep(0.05)
             TopicHead.objects.filter(topic=ROOM).update(last_seq=last + len(entries))
