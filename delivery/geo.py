@@ -3,10 +3,12 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from math import asin, cos, radians, sin, sqrt
+from math import asin, cos, pi, radians, sin, sqrt
 from statistics import median
 
 EARTH_RADIUS_M = 6_371_008.8
+# Of latitude, and of longitude on the equator.
+METRES_PER_DEGREE = EARTH_RADIUS_M * pi / 180
 # A road is longer than the straight line.
 DETOUR = 1.3
 SLOWEST_MPS, FASTEST_MPS = 1.4, 33.0

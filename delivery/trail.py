@@ -5,11 +5,10 @@ ones gives the same trail, the same rejections and the same crossings of the fen
 """
 
 from collections import deque
-from collections.abc import Iterator
 from typing import NamedTuple
 
 from delivery.enums import Rejection
-from delivery.geo import SPEEDS_WITHIN_S, Point, distance_m
+from delivery.geo import METRES_PER_DEGREE, SPEEDS_WITHIN_S, Point, distance_m
 
 WORST_ACCURACY_M = 100.0
 FASTEST_MPS = 55.0
@@ -20,7 +19,10 @@ DWELL_S, DOOR_DWELL_S = 10.0, 120.0
 # A speed that nobody measured is that over so long a way back: between two neighbours the scatter
 # of the positions would be all of it.
 SPEED_OVER_S = 20.0
-MOST_SPEEDS = 300
+# However often a device tells where it is, a speed about every second is enough: so five minutes of
+# them fit.
+SPEED_EVERY_S = 0.9
+MOST_SPEEDS = round(SPEEDS_WITHIN_S / SPEED_EVERY_S)
 
 TAKEN = ""
 """The rejection of a position that is good."""
@@ -113,10 +115,8 @@ class Trail:
         """The next position by time; TAKEN, or why it is not used."""
         self.newest_at = fix.at
         last = self._last_for(fix)
-        if last is not None:
-            gap = fix.at - last.at
-            if distance_m(last.point, fix.point) > FASTEST_MPS * gap:
-                return Rejection.SPEED.value
+        if last is not None and not _is_within(last, fix, FASTEST_MPS * (fix.at - last.at)):
+            return Rejection.SPEED.value
         self._add(fix)
         return TAKEN
 
@@ -138,10 +138,13 @@ class Trail:
     def _add(self, fix: Fix) -> None:
         self.last = fix
         self._note_speed(fix)
-        if self.destination is None or (self.since is not None and fix.at < self.since):
+        goal = self.destination
+        if goal is None or (self.since is not None and fix.at < self.since):
             return
-        distance = distance_m(fix.point, self.destination)
-        if distance > NEARBY_M:
+        # Nearly every position: the latitude alone shows that it is far off.
+        is_far = abs(fix.latitude - goal[0]) * METRES_PER_DEGREE > NEARBY_M
+        distance = NEARBY_M if is_far else distance_m(fix.point, goal)
+        if is_far or distance > NEARBY_M:
             self.nearby.entered_at = self.arrived.entered_at = self.door.entered_at = None
             return
         self.nearby.take(fix.at, distance)
@@ -150,6 +153,8 @@ class Trail:
 
     def _note_speed(self, fix: Fix) -> None:
         recent = self._recent
+        if recent and fix.at - recent[-1].at < SPEED_EVERY_S:
+            return
         recent.append(fix)
         while len(recent) > 1 and fix.at - recent[1].at >= SPEED_OVER_S:
             recent.popleft()
@@ -161,7 +166,20 @@ class Trail:
             speed = distance_m(recent[0].point, fix.point) / gap
         self._speeds.append((fix.at, speed))
 
-    def speeds(self, *, now: float) -> Iterator[float]:
+    def speeds(self, *, now: float) -> list[float]:
         """The speeds of the last five minutes, in m/s."""
         oldest = now - SPEEDS_WITHIN_S
-        return (speed for at, speed in list(self._speeds) if at >= oldest)
+        return [speed for at, speed in list(self._speeds) if at >= oldest]
+
+
+def _is_within(one: Fix, other: Fix, metres: float) -> bool:
+    """Whether they lie no farther apart than this.
+
+    First by bounds that need no trigonometry and hold for nearly every two neighbours: the way
+    along a meridian and then along a parallel is never shorter than the distance, and neither is
+    the way along a whole degree of the equator than that along one of the parallel.
+    """
+    degrees = abs(one.latitude - other.latitude) + abs(one.longitude - other.longitude)
+    if degrees * METRES_PER_DEGREE <= metres:
+        return True
+    return distance_m(one.point, other.point) <= metres

@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from delivery.geo import Point
+from delivery.geo import Point, distance_m
 from delivery.tests.factories import DOOR, away
 from delivery.trail import Fence, Fix, Trail, own_fault
 
@@ -142,6 +142,48 @@ class TestTrail:
         assert speeds[0] == 9.0
         assert len(speeds) == 22
         assert speeds[1:] == pytest.approx([5.0] * 21, abs=0.01)
+
+    def test_takes_a_speed_about_every_second_however_often_it_is_told(self) -> None:
+        one = trail()
+        for quarter in range(1201):
+            one.take(at(quarter / 4, away(1000), speed_mps=quarter / 4))
+
+        speeds = list(one.speeds(now=START + 300))
+
+        assert len(speeds) == 301
+        assert speeds[:3] == [0.0, 1.0, 2.0]
+        assert speeds[-1] == 300.0
+
+    @pytest.mark.parametrize("latitude", [0.0, 40.7, -66.0, 89.99])
+    @pytest.mark.parametrize("longitude", [-74.0, 179.9995])
+    def test_judges_speeds_by_the_distance_on_the_globe(
+        self, latitude: float, longitude: float
+    ) -> None:
+        chance = random.Random(7)
+        verdicts = []
+        for _ in range(300):
+            scatter = [chance.gauss(0, 0.0006) for _ in range(2)]
+            east = (longitude + scatter[1] + 180) % 360 - 180
+            here, there = (latitude, longitude), (latitude + scatter[0] / 4, east)
+            one = Trail(destination=None)
+            one.take(at(0, here))
+            verdicts.append(one.take(at(1, there)))
+            assert verdicts[-1] == ("speed" if distance_m(here, there) > 55 else "")
+
+        assert len(set(verdicts)) == (1 if latitude > 80 else 2)
+
+    def test_finds_who_is_near_on_every_side(self) -> None:
+        for north, east in [(99, 0), (-99, 0), (0, 99), (0, -99), (69, -69)]:
+            one = trail()
+            for second in (0, 10):
+                one.take(at(second, away(north, east_m=east)))
+            assert one.nearby.has_fired, (north, east)
+
+        for north, east in [(101, 0), (-101, 0), (0, 101), (0, -101), (72, -72)]:
+            one = trail()
+            for second in (0, 10):
+                one.take(at(second, away(north, east_m=east)))
+            assert not one.nearby.has_fired, (north, east)
 
     def test_forgets_speeds_after_five_minutes(self) -> None:
         one = trail()
