@@ -4,6 +4,8 @@ from functools import lru_cache
 from typing import Any, ClassVar
 from uuid import UUID
 
+import orjson
+
 from accounts.models import User
 from delivery import access, selectors
 from delivery.access import standing_in
@@ -18,7 +20,7 @@ from delivery.payloads import (
 )
 from delivery.serializers import MoveDeliveryInput, answer_fixes, new_proof, read_fixes
 from delivery.services import moves, tracking
-from delivery.services.fixes import FixCommand, RecordedFixes, record_fixes
+from delivery.services.fixes import FixCommand, RecordedFixes, Verdict, record_fixes
 from delivery.shapes import (
     delivery_details,
     held_details,
@@ -60,9 +62,17 @@ NO_RIGHT = {
 _id_of = lru_cache(maxsize=10_000)(UUID)
 
 
-def answer_recorded(recorded: RecordedFixes, voice: str) -> dict[str, Any]:
+@lru_cache
+def _answer_to_one(verdict: Verdict) -> bytes:
+    """There are few different ones, each told many thousand times."""
+    return orjson.dumps(answer_fixes(RecordedFixes([verdict], as_list=False)))
+
+
+def answer_recorded(recorded: RecordedFixes, voice: str) -> dict[str, Any] | bytes:
     """The reply to positions."""
-    return answer_fixes(recorded)
+    if recorded.as_list:
+        return answer_fixes(recorded)
+    return _answer_to_one(recorded.verdicts[0])
 
 
 class DeliveryConsumer(TopicConsumer):
@@ -234,10 +244,7 @@ class DeliveryConsumer(TopicConsumer):
     def location_update(cls, call: Call) -> FixCommand:
         """What is to be stored; the batch does it."""
         cls._check_may_act(call)
-        command = read_fixes(call.payload)
-        command.actor = call.actor
-        command.delivery_id = _id_of(call.ref.id)
-        return command
+        return read_fixes(call.payload, actor=call.actor, delivery_id=_id_of(call.ref.id))
 
     @classmethod
     async def update_status(cls, call: Call) -> dict[str, Any]:

@@ -358,12 +358,10 @@ class LocationViewSet(BaseViewSet):
         """Store positions."""
         if not isinstance(request.data, dict):
             raise MalformedRequest("An object is expected.")
-        command = read_fixes(request.data)
-        command.actor = actor_of(request)
         found = read_id(delivery_id)
         if found is None:
             raise DeliveryNotFound
-        command.delivery_id = found
+        command = read_fixes(request.data, actor=actor_of(request), delivery_id=found)
         return Response(answer_fixes(fixes.record_command(command)))
 
 

@@ -4,7 +4,7 @@ import math
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any, cast
+from typing import Any
 from uuid import UUID
 
 from drf_spectacular.utils import OpenApiExample, extend_schema_serializer
@@ -88,8 +88,8 @@ class FixesInput(FixInput):
     points = serializers.ListField(child=FixInput(), required=False, max_length=POINTS)
 
 
-def read_fixes(payload: Mapping[str, Any]) -> FixCommand:
-    """The positions in a payload, without actor and delivery, which the entrance adds.
+def read_fixes(payload: Mapping[str, Any], *, actor: User, delivery_id: UUID) -> FixCommand:
+    """The positions in a payload, as this user sends them for this delivery.
 
     Written out by hand: it runs for every position of every courier, and DRF's fields take longer
     than the database. Raises ValidationFailed with `points.<n>.<field>`.
@@ -102,13 +102,7 @@ def read_fixes(payload: Mapping[str, Any]) -> FixCommand:
         if not isinstance(points, list) or not 1 <= len(points) <= POINTS:
             raise _wrong("points", f"This must be a list of 1 to {POINTS} positions.")
         fixes = [_point(one, received_at, number) for number, one in enumerate(points)]
-    return FixCommand(
-        actor=cast(User, None),
-        delivery_id=cast(UUID, None),
-        fixes=fixes,
-        received_at=received_at,
-        as_list=points is not None,
-    )
+    return FixCommand(actor, delivery_id, fixes, received_at, points is not None)
 
 
 def _point(one: Any, received_at: datetime, number: int) -> NewFix:
@@ -120,9 +114,9 @@ def _point(one: Any, received_at: datetime, number: int) -> NewFix:
 
 def _fix(one: Mapping[str, Any], received_at: datetime, where: str) -> NewFix:
     fix = NewFix(
-        latitude=_degrees(one, "latitude", LATITUDE, where),
-        longitude=_degrees(one, "longitude", LONGITUDE, where),
-        recorded_at=received_at,
+        _degrees(one, "latitude", LATITUDE, where),
+        _degrees(one, "longitude", LONGITUDE, where),
+        received_at,
     )
     if len(one) == 2:
         return fix
@@ -139,10 +133,13 @@ def _fix(one: Mapping[str, Any], received_at: datetime, where: str) -> NewFix:
 
 
 def _degrees(one: Mapping[str, Any], name: str, bound: float, where: str) -> float:
-    found = _number(one.get(name))
+    given = one.get(name)
+    # As nearly every device writes it; what is not a number lies within no bounds.
+    if type(given) is float and -bound <= given <= bound:
+        return given
+    found = _number(given)
     if found is None:
-        given = name in one
-        text = "This must be a number." if given else "This field is required."
+        text = "This must be a number." if name in one else "This field is required."
         raise _wrong(where + name, text)
     if not -bound <= found <= bound:
         raise _wrong(where + name, f"This lies between -{bound:g} and {bound:g}.")

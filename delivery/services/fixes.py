@@ -8,6 +8,7 @@ update moves tells whether somebody else has added to it meanwhile, and then it 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import lru_cache
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -206,6 +207,8 @@ class _Stored:
     shown: list[Place] = field(default_factory=list)
 
 
+# There are few different ones.
+_verdict = lru_cache(Verdict)
 # By `UUID.int` of the delivery: a UUID's own hash is made in Python, and asked for all the time.
 _trails: dict[int, Known] = {}
 
@@ -255,11 +258,11 @@ def _answer(unit: _Unit, entries: Sequence[Entry], outcomes: dict[int, Outcome])
     """The verdicts of each command, at its place in the batch."""
     if len(entries) == 1:
         [place], [command], [only] = unit.places, unit.commands, entries
-        outcomes[place] = RecordedFixes([Verdict(only.rejected, only.late)], command.as_list)
+        outcomes[place] = RecordedFixes([_verdict(only.rejected, only.late)], command.as_list)
         return
     verdicts: list[list[Verdict]] = [[] for _ in unit.commands]
     for one in entries:
-        verdicts[one.step].append(Verdict(one.rejected, one.late))
+        verdicts[one.step].append(_verdict(one.rejected, one.late))
     for place, command, found in zip(unit.places, unit.commands, verdicts, strict=True):
         outcomes[place] = RecordedFixes(found, command.as_list)
 
@@ -322,7 +325,7 @@ def _charge(command: FixCommand) -> AppError | None:
     if command.charged:
         return None
     try:
-        limits.check(BUCKET, str(command.delivery_id))
+        limits.check(BUCKET, command.delivery_id.hex)
     except AppError as error:
         return error
     command.charged = True
@@ -408,7 +411,7 @@ def _known_units(
     units: dict[int, _Unit] = {}
     for place, command in enumerate(commands):
         known = _trails.get(command.delivery_id.int)
-        if known is None or known.courier_id != command.actor.pk:
+        if known is None or known.courier_id != command.actor.id:
             continue
         refusal = _charge(command)
         if refusal is not None:
@@ -486,22 +489,17 @@ def _take(unit: _Unit, stored: _Stored) -> list[Entry]:
 
 
 def _entries(unit: _Unit, *, started_at: float) -> list[Entry]:
-    return [
-        _entry(one, command, step, started_at=started_at)
-        for step, command in enumerate(unit.commands)
-        for one in command.fixes
-    ]
-
-
-def _entry(one: NewFix, command: FixCommand, step: int, *, started_at: float) -> Entry:
-    fix = Fix(one.recorded_at.timestamp(), one.latitude, one.longitude, one.speed_mps)
-    fault = own_fault(
-        fix,
-        accuracy_m=one.accuracy,
-        received_at=command.received_at.timestamp(),
-        started_at=started_at,
-    )
-    return Entry(uuid7(), one, fix, step, TAKEN if fault is None else fault.value)
+    entries = []
+    for step, command in enumerate(unit.commands):
+        received_at = command.received_at.timestamp()
+        for one in command.fixes:
+            fix = Fix(one.recorded_at.timestamp(), one.latitude, one.longitude, one.speed_mps)
+            fault = own_fault(
+                fix, accuracy_m=one.accuracy, received_at=received_at, started_at=started_at
+            )
+            verdict = TAKEN if fault is None else fault.value
+            entries.append(Entry(uuid7(), one, fix, step, verdict))
+    return entries
 
 
 def _location(delivery_id: UUID, entry: Entry) -> Location:

@@ -5,23 +5,29 @@ from typing import Any
 
 import pytest
 
+from accounts.models import User
 from delivery.serializers import answer_fixes, read_fixes
-from delivery.services.fixes import RecordedFixes, Verdict
+from delivery.services.fixes import FixCommand, RecordedFixes, Verdict
 from marketplace.core.errors import ValidationFailed
+from marketplace.core.ids import uuid7
 
 HERE = {"latitude": 40.7128, "longitude": -74.006}
 NOON = datetime(2026, 1, 10, 12, tzinfo=UTC)
 
 
+def read(payload: dict[str, Any]) -> FixCommand:
+    return read_fixes(payload, actor=User(), delivery_id=uuid7())
+
+
 def fields_of(payload: dict[str, Any]) -> list[str]:
     with pytest.raises(ValidationFailed) as refusal:
-        read_fixes(payload)
+        read(payload)
     return list(refusal.value.details["fields"])
 
 
 class TestReadFixes:
     def test_takes_the_two_coordinates_alone(self) -> None:
-        command = read_fixes(HERE)
+        command = read(HERE)
 
         [one] = command.fixes
         assert (one.latitude, one.longitude) == (40.7128, -74.006)
@@ -42,7 +48,7 @@ class TestReadFixes:
     def test_takes_numbers_and_numeric_text(
         self, payload: dict[str, Any], found: tuple[Any, ...]
     ) -> None:
-        [one] = read_fixes(payload).fixes
+        [one] = read(payload).fixes
 
         assert (one.latitude, one.longitude, one.accuracy, one.speed_mps) == found
 
@@ -54,7 +60,7 @@ class TestReadFixes:
         ],
     )  # fmt: skip
     def test_takes_times_in_every_form(self, text: Any) -> None:
-        [one] = read_fixes(HERE | {"recorded_at": text}).fixes
+        [one] = read(HERE | {"recorded_at": text}).fixes
 
         assert one.recorded_at == NOON
 
@@ -89,7 +95,7 @@ class TestReadFixes:
         assert fields_of({}) == ["latitude"]
 
     def test_takes_up_to_a_hundred_points(self) -> None:
-        command = read_fixes({"points": [HERE] * 100})
+        command = read({"points": [HERE] * 100})
 
         assert (len(command.fixes), command.as_list) == (100, True)
 

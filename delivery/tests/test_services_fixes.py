@@ -588,7 +588,7 @@ class TestOneStatement:
         # Out of order: the short way charges, and hands it on.
         record_fixes([command(known, courier, [fix(away(890), seconds(known, 5))])])
 
-        assert charged == [str(known.id)]
+        assert charged == [known.id.hex]
 
 
 class Told:

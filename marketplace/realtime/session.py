@@ -484,7 +484,8 @@ class Session:
             elif row.answer is not None:
                 self.reply_later(ref, row.answer(outcome, call.ref.voice))
 
-        self.runtime.batcher(service).submit(call.ref.topic, command, done)
+        # The id tells topics of one service apart as well, and need not be put together.
+        self.runtime.batcher(service).submit(call.ref.id, command, done)
 
     def _run_inline(
         self, consumer: type[TopicConsumer], row: CommandRow, call: Call, ref: Ref
@@ -532,10 +533,11 @@ class Session:
         """A request has been done."""
         self.send([self.wire.reply_ok(ref, orjson.dumps(response))])
 
-    def reply_later(self, ref: Ref, response: dict[str, Any]) -> None:
+    def reply_later(self, ref: Ref, response: dict[str, Any] | bytes) -> None:
         """A request has been done; its reply leaves with the events of the same commit."""
         if not self.closed:
-            self.pending.append(self.wire.reply_ok(ref, orjson.dumps(response)))
+            text = response if isinstance(response, bytes) else orjson.dumps(response)
+            self.pending.append(self.wire.reply_ok(ref, text))
             self.runtime.hub.note_pending(self)
 
     def reply_error(self, ref: Ref, error: AppError, failure: str | None, asked: str) -> None:

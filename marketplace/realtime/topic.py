@@ -64,8 +64,8 @@ class CommandRow:
     method: name of the consumer's method. With `batch`, the method gives what is to be done and
     many connections' commands go to that service in one transaction; with `inline` it runs on the
     loop and touches no database; else it is awaited.
-    answer: makes the reply of the service's outcome. failure: the word that Phoenix clients of
-    Realtime Market compare in `reason`; None = the code.
+    answer: makes the reply of the service's outcome; bytes are JSON already. failure: the word that
+    Phoenix clients of Realtime Market compare in `reason`; None = the code.
     """
 
     name: str
@@ -75,7 +75,7 @@ class CommandRow:
     aliases: tuple[str, ...] = ()
     voices: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     batch: Callable[[Sequence[Any]], list[Any]] | None = None
-    answer: Callable[[Any, str], dict[str, Any]] | None = None
+    answer: Callable[[Any, str], dict[str, Any] | bytes] | None = None
     inline: bool = False
     failure: str | None = None
     # Words for single codes, before `failure`.
