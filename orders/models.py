@@ -5,7 +5,7 @@ which it was placed.
 
 The database checks no reference of the rows that are written with an order: order, lines, parts and
 reservation come in one transaction, which also holds the rows of the skus that they name, and
-orders, shops, products and skus are never deleted. Ten checks cost as much as all the rows.
+orders, shops, products and skus are never deleted. Three lines of three shops would need 19 checks.
 """
 
 from typing import Any

@@ -174,7 +174,7 @@ def _known(digests: Collection[str], *, at: datetime) -> dict[str | None, Order]
 def _write(
     drafts: Sequence[tuple[PlaceCommand, Draft]], *, at: datetime, keeper: Keeper | None
 ) -> list[Order]:
-    """A fixed number of statements for all of them, but for one per sku that is held.
+    """A fixed number of statements, however many they are and whatever is in them.
 
     Everybody who wants the same goods waits from the first statement to the commit, so whatever
     can be made before it is.

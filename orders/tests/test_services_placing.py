@@ -209,8 +209,8 @@ class TestPlaceOrder:
         products = [make_product(shop) for _ in range(3)]
         make_order(buyer, (products[0], 1))
 
-        # One per sku that is held; offers, stock to tell, counter twice, four tables, heads, log.
-        with assert_queries(12 + 3):
+        # Offers; stock, number and heads, changed and read; new heads; four tables; the log.
+        with assert_queries(13):
             make_order(buyer, *[(product, 1) for product in products])
 
 
@@ -438,7 +438,7 @@ class TestBatches:
         products = [make_product(shop) for _ in range(3)]
         make_order(buyer, (products[0], 1))
 
-        with assert_queries(12 + 3):
+        with assert_queries(13):
             place_orders([command(buyer, *[(one, 1) for one in products])] * 10)
 
 

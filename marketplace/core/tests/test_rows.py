@@ -8,7 +8,7 @@ from django.db import DatabaseError, connection
 
 from marketplace.core.db import IntegrityError, atomic
 from marketplace.core.models import IdempotencyKey, Job
-from marketplace.core.rows import insert_rows
+from marketplace.core.rows import insert_rows, inserting_together, new_row
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -23,6 +23,71 @@ def key(scope: str, **more: Any) -> IdempotencyKey:
 
 def columns(row: Any) -> dict[str, Any]:
     return {field.attname: getattr(row, field.attname) for field in row._meta.concrete_fields}
+
+
+class TestNewRow:
+    def test_is_the_row_that_the_model_makes(self) -> None:
+        values: dict[str, Any] = {"key": "j", "name": "n", "run_at": AT}
+        made, expected = new_row(Job, **values), Job(**values)
+
+        own = {"id", "created_at", "updated_at"}
+        assert {k: v for k, v in columns(made).items() if k not in own} == {
+            k: v for k, v in columns(expected).items() if k not in own
+        }
+        assert made._state.adding
+        made.save()
+        assert columns(Job.objects.get()) == columns(made)
+
+    def test_shares_nothing_with_the_next(self) -> None:
+        one, other = (new_row(Job, key=key, name="n") for key in "ab")
+
+        one.arguments["seen"] = True
+
+        assert one.id != other.id
+        assert other.arguments == {}
+
+    def test_refuses_a_column_that_there_is_not(self) -> None:
+        with pytest.raises(TypeError, match="Job"):
+            new_row(Job, key="j", nmae="n")
+
+
+class TestInsertingTogether:
+    def test_has_the_rows_of_all_tables_at_the_end(self) -> None:
+        with atomic(), inserting_together():
+            insert_rows([key("s")])
+            insert_rows([Job(key="j", name="n", run_at=AT)])
+            with inserting_together():
+                insert_rows([key("t")])
+
+        assert (IdempotencyKey.objects.count(), Job.objects.count()) == (2, 1)
+
+    def test_inserts_nothing_where_the_block_fails(self) -> None:
+        def fail() -> None:
+            with atomic(), inserting_together():
+                insert_rows([key("s")])
+                raise RuntimeError
+
+        with pytest.raises(RuntimeError):
+            fail()
+
+        assert IdempotencyKey.objects.count() == 0
+
+        insert_rows([key("s")])
+
+        assert IdempotencyKey.objects.count() == 1
+
+    def test_refuses_what_is_there_already_and_takes_none(self) -> None:
+        insert_rows([key("s")])
+
+        def repeat() -> None:
+            with atomic(), inserting_together():
+                insert_rows([Job(key="j", name="n", run_at=AT)])
+                insert_rows([key("s")])
+
+        with pytest.raises(IntegrityError):
+            repeat()
+
+        assert (IdempotencyKey.objects.count(), Job.objects.count()) == (1, 0)
 
 
 class TestInsertRows:

@@ -9,7 +9,7 @@ from typing import Any, Self
 import pytest
 from django.db import connection
 
-from marketplace.core.db import atomic, run
+from marketplace.core.db import IntegrityError, atomic, run
 from marketplace.events import live, record
 from marketplace.events.models import Event, TopicHead
 from marketplace.events.record import NewEvent, record_all
@@ -164,6 +164,7 @@ class TestManyWriters:
         errors = together(*[lambda: record_all(entries)] * WRITERS)
 
         assert errors, "two writers had the same seq, and UNIQUE(topic, seq) refused one"
+        assert {type(error) for error in errors} == {IntegrityError}
         assert len(seqs(ROOM)) < WRITERS
 
 
