@@ -14,7 +14,10 @@ from shops.selectors import find_member
 
 
 @subscribes(
-    subscriber="shop_rooms", names=("shop.member_added", "shop.member_removed"), from_now=True
+    subscriber="shop_rooms",
+    names=("shop.member_added", "shop.member_removed"),
+    topics="shop:",
+    from_now=True,
 )
 def keep_staff_in_rooms(events: list[Event]) -> None:
     """Who works for a shop is in its rooms, who does no more is not; as it stands now."""
@@ -36,20 +39,20 @@ def keep_staff_in_rooms(events: list[Event]) -> None:
 @subscribes(
     subscriber="delivery_notices",
     names=("delivery.status_changed", "delivery.milestone"),
+    topics="delivery:",
     from_now=True,
 )
 def tell_of_delivery(events: list[Event]) -> None:
-    """Customer and courier are told how it goes; the copies on other topics tell nothing new."""
-    own = [event for event in events if event.topic.startswith("delivery:")]
-    if own:
-        notify_all(notices_of_delivery(own))
+    """Customer and courier are told how it goes."""
+    notify_all(notices_of_delivery(events))
 
 
 @subscribes(
-    subscriber="order_notices", names=("order.created", "order.status_changed"), from_now=True
+    subscriber="order_notices",
+    names=("order.created", "order.status_changed"),
+    topics="order:",
+    from_now=True,
 )
 def tell_of_order(events: list[Event]) -> None:
     """The shop's people are told of a new order, its buyer of what becomes of it."""
-    own = [event for event in events if event.topic.startswith("order:")]
-    if own:
-        notify_all(notices_of_order(own))
+    notify_all(notices_of_order(events))

@@ -11,22 +11,22 @@ from marketplace.events.models import Event
 from marketplace.events.subscribe import subscribes
 from orders.enums import OrderStatus
 
-ORDER = "order:"
 
-
-@subscribes(subscriber="cancelled_orders", names=("order.status_changed",), from_now=True)
+@subscribes(
+    subscriber="cancelled_orders", names=("order.status_changed",), topics="order:", from_now=True
+)
 def cancel_with_the_order(events: list[Event]) -> None:
-    """What was to be delivered of an order that is cancelled is not; copies on other topics say
-    nothing new.
-    """
+    """What was to be delivered of an order that is cancelled is not."""
     for event in events:
-        if event.topic.startswith(ORDER) and event.payload["status"] == OrderStatus.CANCELLED:
+        if event.payload["status"] == OrderStatus.CANCELLED:
             order_id = read_id(event.payload["order_id"])
             if order_id is not None:
                 moves.cancel_of_order(order_id=order_id, reason="The order was cancelled.")
 
 
-@subscribes(subscriber="delivery_staff", names=("shop.member_removed",), from_now=True)
+@subscribes(
+    subscriber="delivery_staff", names=("shop.member_removed",), topics="shop:", from_now=True
+)
 def take_staff_out(events: list[Event]) -> None:
     """Who works for a shop no more hears of its deliveries no more."""
     for shop_id, user_id in {(one.payload["shop_id"], one.payload["user_id"]) for one in events}:

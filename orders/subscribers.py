@@ -14,16 +14,13 @@ FOR_SHOPS = frozenset({ORDER_CREATED, STATUS_CHANGED})
 FOR_ADMINS = frozenset({ORDER_CREATED, STATUS_CHANGED, PAYMENT_SUCCEEDED})
 
 
-@subscribes(subscriber="order_copies", names=FOR_SHOPS | FOR_ADMINS)
+@subscribes(subscriber="order_copies", names=FOR_SHOPS | FOR_ADMINS, topics=OWN_TOPIC)
 def tell_shops_and_admins(events: list[Event]) -> None:
     """The same facts on the topics of the order's shops and of the administrators.
 
     Here and not with the order: else every order would wait for these few heads.
     """
-    own = [event for event in events if event.topic.startswith(OWN_TOPIC)]
-    if not own:
-        return
-    order_id = UUID(own[0].topic.removeprefix(OWN_TOPIC))
+    order_id = UUID(events[0].topic.removeprefix(OWN_TOPIC))
     shops = ShopOrder.objects.filter(order_id=order_id).order_by("id")
     topics = [f"shop:{shop_id}" for shop_id in shops.values_list("shop_id", flat=True)]
     if not TopicHead.objects.filter(topic=ADMINS).exists():
@@ -39,7 +36,7 @@ def tell_shops_and_admins(events: list[Event]) -> None:
                 at=event.created_at,
                 request_id=event.request_id,
             )
-            for event in own
+            for event in events
             for topic in _places(event.name, topics)
         ]
     )

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from chat.services.messages import SendCommand
 
 EVENT = "message.sent"
+ROOMS = "room:"
 
 # heads: the row locks that make seq order commit order, as in events.record.take_seqs. Each step
 # hands on what the next one needs (`ords`: which commands a room has): joining the steps' results
@@ -119,7 +120,7 @@ def store(commands: "Sequence[tuple[int, SendCommand]]") -> list[Placed]:
     at = now()
     asked = request_id.get()
     rows = [_row(index, command, at=wire_time(at), asked=asked) for index, command in commands]
-    flags = [is_subscribed(EVENT), settings.BUS_ENABLED]
+    flags = [is_subscribed(EVENT, ROOMS), settings.BUS_ENABLED]
     found = fetch_planned(STATEMENT, [orjson.dumps(rows).decode(), *flags, at, at, at, at])
     by_index = {row["ord"]: row for row in rows}
     placed: list[Placed] = []

@@ -26,10 +26,11 @@ LAST_ERROR_MAX_CHARS = 1_000
 
 @dataclass(frozen=True, slots=True)
 class Subscription:
-    """What one subscriber wants and does."""
+    """What one subscriber wants and does. topics: how those that it reads begin."""
 
     subscriber: str
     names: frozenset[str]
+    topics: str
     effect: Effect
     from_now: bool
 

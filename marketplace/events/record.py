@@ -4,7 +4,7 @@
 other writer of the topic gets a seq, so seqs are gapless and their order is the commit order.
 """
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -24,7 +24,7 @@ from marketplace.core.rows import insert_rows, new_row
 from marketplace.events import catalog, live
 from marketplace.events.models import Event, TopicHead
 
-SubscribedNames = Callable[[], frozenset[str]]
+SubscribedNames = Callable[[], Mapping[str, tuple[str, ...]]]
 
 
 @dataclass(slots=True)
@@ -41,13 +41,14 @@ class NewEvent:
     request_id: str | None = None
 
 
-_subscribed_names: SubscribedNames = frozenset
+_subscribed_names: SubscribedNames = dict
 _wake: Callable[[], object] = bool
 
 
 def set_subscribed_names(source: SubscribedNames, *, wake: Callable[[], None]) -> None:
-    """Let the subscribers tell which names they want, so that only those flag a head.
+    """Let the subscribers tell which names they want on topics that begin how.
 
+    Only such events flag a head.
     wake: called after each commit that left them work.
     """
     global _subscribed_names, _wake
@@ -59,9 +60,9 @@ def wake_subscribers() -> None:
     on_commit(_wake)
 
 
-def is_subscribed(name: str) -> bool:
-    """Whether some subscriber of this system wants events of this name."""
-    return name in _subscribed_names()
+def is_subscribed(name: str, topic: str) -> bool:
+    """Whether some subscriber of this system wants events of this name on this topic."""
+    return topic.startswith(_subscribed_names().get(name, ()))
 
 
 def open_topic(topic: str) -> TopicHead:
@@ -107,7 +108,7 @@ def taking_seqs(
     for entry in entries:
         catalog.kind_of(entry.name)
         counts[entry.topic] = counts.get(entry.topic, 0) + 1
-        if entry.name in wanted:
+        if entry.topic.startswith(wanted.get(entry.name, ())):
             flagged.add(entry.topic)
     if flagged:
         wake_subscribers()

@@ -17,7 +17,7 @@ from marketplace.core.db import atomic, run
 from marketplace.core.ids import uuid7
 from marketplace.events.audit import record_audit
 from marketplace.events.models import Event, Position, TopicHead
-from marketplace.events.subscribe import NO_TOPIC, all_subscriptions
+from marketplace.events.subscribe import NO_TOPIC, subscriptions_to
 
 logger = structlog.get_logger(__name__)
 
@@ -131,7 +131,7 @@ def _read_by_all(head: TopicHead) -> int:
         .values_list("subscriber", flat=True)
     )
     behind = {RELAY: head.relay_pending}
-    for one in all_subscriptions():
+    for one in subscriptions_to(head.topic):
         behind[one.subscriber] = head.subscribers_pending or one.subscriber not in known
     bound = head.last_seq
     for subscriber, has_work in behind.items():

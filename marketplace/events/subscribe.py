@@ -36,10 +36,12 @@ _subscriptions: dict[str, Subscription] = {}
 
 
 def subscribes(
-    *, subscriber: str, names: Iterable[str], from_now: bool = False
+    *, subscriber: str, names: Iterable[str], topics: str = "", from_now: bool = False
 ) -> Callable[[Effect], Effect]:
     """Decorator: `function(events)` gets every event with one of these names, in order per topic.
 
+    topics: only of topics that begin so, such as `order:`; then copies of a fact that stand on
+    others leave no work behind.
     It is called inside the transaction that moves the position, with 1 to 200 events of one topic;
     a transaction that loses a race calls it again. A new subscriber reads the log from its
     beginning, or, with `from_now`, what is recorded after its first start.
@@ -49,20 +51,34 @@ def subscribes(
     def register(effect: Effect) -> Effect:
         if subscriber in _subscriptions:
             raise ValueError(f"The subscriber {subscriber} is registered twice.")
-        _subscriptions[subscriber] = Subscription(subscriber, frozenset(names), effect, from_now)
+        _subscriptions[subscriber] = Subscription(
+            subscriber, frozenset(names), topics, effect, from_now
+        )
         return effect
 
     return register
 
 
-def subscribed_names() -> frozenset[str]:
-    """Every event name that somebody wants: only those flag the head of their topic."""
-    return frozenset[str]().union(*(one.names for one in _subscriptions.values()))
+def subscribed_names() -> dict[str, tuple[str, ...]]:
+    """Every event name that somebody wants, and how the topics begin on which they want it.
+
+    Only such an event flags the head of its topic.
+    """
+    wanted: dict[str, tuple[str, ...]] = {}
+    for one in _subscriptions.values():
+        for name in one.names:
+            wanted[name] = (*wanted.get(name, ()), one.topics)
+    return wanted
 
 
 def all_subscriptions() -> list[Subscription]:
     """Every registered subscriber, by name."""
     return sorted(_subscriptions.values(), key=lambda one: one.subscriber)
+
+
+def subscriptions_to(topic: str) -> list[Subscription]:
+    """Those that read this topic, by name."""
+    return [one for one in all_subscriptions() if topic.startswith(one.topics)]
 
 
 def run_subscribers(limit: int = TOPICS_PER_RUN) -> int:
@@ -194,7 +210,7 @@ def _readers(head: TopicHead, started: dict[str, datetime]) -> list[Reader]:
         for position in Position.objects.filter(topic=head.topic).order_by("subscriber")
     }
     readers = []
-    for one in all_subscriptions():
+    for one in subscriptions_to(head.topic):
         position = positions.get(one.subscriber)
         if position is None:
             start = _start(head, since=started[one.subscriber]) if one.from_now else 0

@@ -228,13 +228,14 @@ class TestRecord:
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         open_topics(ROOM, OTHER)
-        monkeypatch.setattr(record, "_subscribed_names", lambda: frozenset({"thing.happened"}))
+        monkeypatch.setattr(record, "_subscribed_names", lambda: {"thing.happened": ("x:", ROOM)})
 
         with atomic():
             record_all(
                 [
                     NewEvent(topic=ROOM, name="thing.happened", payload={}),
-                    NewEvent(topic=OTHER, name="thing.ignored", payload={}),
+                    NewEvent(topic=ROOM, name="thing.ignored", payload={}),
+                    NewEvent(topic=OTHER, name="thing.happened", payload={}),
                 ]
             )
 

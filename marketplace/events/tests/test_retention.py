@@ -148,6 +148,14 @@ class TestTrimAndReaders:
 
         assert seen == [1, 2, 3]
 
+    def test_waits_for_nobody_who_reads_other_topics(self) -> None:
+        subscribes(subscriber="reader", names=["thing.happened"], topics="order:")(
+            lambda events: None
+        )
+        log(ROOM, old=3)
+
+        assert trim(now()) == 3
+
     def test_never_passes_a_position_in_the_middle(self) -> None:
         subscribes(subscriber="reader", names=["thing.happened"])(lambda events: None)
         log(ROOM, old=1)

@@ -47,13 +47,16 @@ class Ledger:
     """A subscriber whose effect is a row, so that a rollback takes it back: one per event."""
 
     def __init__(
-        self, subscriber: str = "ledger", names: tuple[str, ...] = ("thing.happened",)
+        self,
+        subscriber: str = "ledger",
+        names: tuple[str, ...] = ("thing.happened",),
+        topics: str = "",
     ) -> None:
         self.subscriber = subscriber
         self.batches: list[list[int]] = []
         self.poison: set[int] = set()
         self.fault: BaseException | None = None
-        subscribes(subscriber=subscriber, names=names)(self.take)
+        subscribes(subscriber=subscriber, names=names, topics=topics)(self.take)
 
     def take(self, events: list[Event]) -> None:
         self.batches.append([event.seq for event in events])
@@ -117,6 +120,30 @@ class TestRunSubscribers:
 
         assert not Position.objects.filter(subscriber="ledger", topic=ROOM).exists()
         assert ledger.batches == []
+
+    def test_leaves_no_work_on_topics_that_begin_otherwise(self) -> None:
+        ledger = Ledger(topics="room:a")
+        open_topics(ROOM, OTHER)
+        run_subscribers()
+        happen(OTHER)
+        happen(ROOM)
+
+        assert (pending(OTHER), pending(ROOM)) == (False, True)
+        assert run_subscribers() == 1
+
+        assert (ledger.effects(ROOM), ledger.effects(OTHER)) == ([1], [])
+        assert not Position.objects.filter(topic=OTHER).exists()
+
+    def test_passes_a_flagged_topic_by_that_nobody_reads(self) -> None:
+        ledger = Ledger(topics="room:a")
+        open_topics(OTHER)
+        happen(OTHER)
+        TopicHead.objects.filter(topic=OTHER).update(subscribers_pending=True)
+
+        assert run_subscribers() == 0
+
+        assert ledger.batches == []
+        assert not pending(OTHER)
 
     def test_moves_a_subscriber_past_what_is_not_his_own(self) -> None:
         ledger = Ledger()
