@@ -110,22 +110,6 @@ def taking_seqs(
         counts[entry.topic] = counts.get(entry.topic, 0) + 1
         if entry.topic.startswith(wanted.get(entry.name, ())):
             flagged.add(entry.topic)
-    if flagged:
-        wake_subscribers()
-    # A new head is written once, as it will be.
-    insert_rows(
-        [
-            new_row(
-                TopicHead,
-                topic=topic,
-                epoch=uuid7().hex,
-                last_seq=counts.get(topic, 0),
-                subscribers_pending=topic in flagged,
-                relay_pending=settings.BUS_ENABLED and topic in counts,
-            )
-            for topic in opening
-        ]
-    )
     old = {topic: counts[topic] for topic in sorted(counts.keys() - set(opening))}
     is_flagged = [topic in flagged for topic in old]
 
@@ -133,6 +117,22 @@ def taking_seqs(
         advanced = dict(rows)
         if advanced.keys() != old.keys():
             raise TopicHead.DoesNotExist(f"No head for {sorted(old.keys() - advanced.keys())}.")
+        if flagged:
+            wake_subscribers()
+        # A new head is written once, as it will be.
+        insert_rows(
+            [
+                new_row(
+                    TopicHead,
+                    topic=topic,
+                    epoch=uuid7().hex,
+                    last_seq=counts.get(topic, 0),
+                    subscribers_pending=topic in flagged,
+                    relay_pending=settings.BUS_ENABLED and topic in counts,
+                )
+                for topic in opening
+            ]
+        )
         firsts = {topic: advanced[topic] - count + 1 for topic, count in old.items()}
         return firsts | dict.fromkeys(opening, 1)
 

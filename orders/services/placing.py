@@ -101,8 +101,8 @@ def place_orders(
     """Store all of these, each accepted or refused by itself; the outcomes stand in their order.
 
     keeper: stores more, which is there if and only if the orders are. An IntegrityError that it
-    raises comes out once its command stands alone. seen: what the caller has
-    just read for all of these; whatever is tried again is read again.
+    raises comes out once its command stands alone. seen: what the caller has just read for all of
+    these; whatever is tried again is read again.
     """
     first = [seen or _look(commands)]
     try:
