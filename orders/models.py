@@ -38,6 +38,11 @@ def sum_column(**options: Any) -> Any:
     return models.DecimalField(max_digits=SUM_DIGITS, decimal_places=DECIMAL_PLACES, **options)
 
 
+def handle_of(number: int) -> str:
+    """An order's number as people read it."""
+    return f"ORD-{number:08d}"
+
+
 class Order(BaseModel):
     """What one person has bought at one time, of one shop or several.
 
@@ -104,7 +109,7 @@ class Order(BaseModel):
     @property
     def handle(self) -> str:
         """The number as people read it."""
-        return f"ORD-{self.number:08d}"
+        return handle_of(self.number)
 
     @cached_property
     def all_lines(self) -> "list[OrderLine]":

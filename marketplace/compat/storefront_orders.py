@@ -23,7 +23,7 @@ from marketplace.core.inputs import AnyCaseChoiceField, InputSerializer
 from marketplace.core.money import money_number
 from orders import access, selectors
 from orders.enums import OrderStatus
-from orders.models import Order
+from orders.models import Order, handle_of
 from orders.serializers import (
     EXAMPLE_ORDER,
     CreateOrderInput,
@@ -89,7 +89,7 @@ def storefront_order(
     address = order["shipping_address"]
     return {
         **order,
-        **numbers_of(order["number"]),
+        **names_of(order["number"]),
         "status": shown_status(order["status"], has_courier=has_courier),
         "lines": lines,
         "items": lines,
@@ -110,9 +110,9 @@ def storefront_order(
     }
 
 
-def numbers_of(number: int) -> dict[str, Any]:
+def names_of(number: int) -> dict[str, Any]:
     """What an order is called, for programs and for people."""
-    return {"number": number, "order_number": f"ORD-{number:08d}"}
+    return {"number": number, "order_number": handle_of(number)}
 
 
 def shown_status(status: str, *, has_courier: bool) -> str:

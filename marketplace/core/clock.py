@@ -34,7 +34,7 @@ def wire_time(instant: datetime) -> str:
     """`2026-01-10T12:00:00.000Z`, the one form of a time on every wire."""
     if instant.tzinfo is not UTC:
         instant = instant.astimezone(UTC)
-    return instant.isoformat(timespec="milliseconds")[:-6] + "Z"
+    return instant.isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"
 
 
 def wire_time_of(epoch_seconds: float) -> str:

@@ -254,6 +254,8 @@ def fetch_all_planned(
 
 def _planning_connection() -> tuple[Any, bool]:
     """The driver's connection of this thread, and whether it plans a statement once."""
+    # As before each of Django's own statements: a connection that has died is opened again.
+    connection.close_if_health_check_failed()
     connection.ensure_connection()
     raw: Any = connection.connection
     dedicated: bool = getattr(_state, "dedicated", False)

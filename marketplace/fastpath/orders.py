@@ -15,7 +15,7 @@ from accounts.authentication import bearer_token
 from accounts.models import User
 from accounts.services import sessions, tokens
 from accounts.services.tokens import Claims
-from marketplace.compat.storefront_orders import numbers_of, storefront_orders
+from marketplace.compat.storefront_orders import names_of, storefront_orders
 from marketplace.core.db import IntegrityError
 from marketplace.core.errors import AppError, Unavailable
 from marketplace.core.idempotency import (
@@ -200,12 +200,12 @@ class _Answers:
 
     def __init__(self, wishes: Mapping[PlaceCommand, Wish]) -> None:
         self._wishes = wishes
-        self._bodies: dict[int, dict[str, Any]] = {}
+        self._bodies: dict[UUID, dict[str, Any]] = {}
 
     def prepare(self, orders: Sequence[Order]) -> None:
         """Have the bodies ready but for the numbers."""
         bodies = storefront_orders(orders)
-        self._bodies = {id(order): body for order, body in zip(orders, bodies, strict=True)}
+        self._bodies = {order.id: body for order, body in zip(orders, bodies, strict=True)}
 
     def keep(self, commands: Sequence[PlaceCommand], outcomes: Sequence[Order | AppError]) -> None:
         """Write the answers of these and store them."""
@@ -219,11 +219,11 @@ class _Answers:
         keep_all(list(_to_keep(tried)))
 
     def _body(self, order: Order) -> dict[str, Any]:
-        body = self._bodies.get(id(order))
+        body = self._bodies.get(order.id)
         if body is None:
             # One that an earlier request has placed.
             return storefront_orders([order])[0]
-        return body | numbers_of(order.number)
+        return body | names_of(order.number)
 
 
 def _to_keep(wishes: Sequence[Wish]) -> Iterator[KeptAnswer]:

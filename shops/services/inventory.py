@@ -50,9 +50,12 @@ def take_stock(*, lines: Sequence[StockLine]) -> list[NewEvent]:
     return _move(lines, TAKE)
 
 
-def hold_stock(*, lines: Sequence[StockLine]) -> list[NewEvent]:
-    """The pieces are held for an order that is not settled yet. Raises OutOfStock with `items`."""
-    return _move(lines, HOLD)
+def holding(*, lines: Sequence[StockLine]) -> Question[list[NewEvent]]:
+    """The pieces are held for an order that is not settled yet; to travel with others.
+
+    Raises OutOfStock with `items`; then what travels with it is to be undone too.
+    """
+    return _moving(lines, HOLD)
 
 
 def sell_held(*, lines: Sequence[StockLine]) -> list[NewEvent]:
@@ -78,11 +81,6 @@ def merged(lines: Sequence[StockLine]) -> list[StockLine]:
             raise ValueError("A line of stock has at least one piece.")
         pieces[line.sku_id] = pieces.get(line.sku_id, 0) + line.quantity
     return [StockLine(sku_id, pieces[sku_id]) for sku_id in sorted(pieces)]
-
-
-def holding(*, lines: Sequence[StockLine]) -> Question[list[NewEvent]]:
-    """`hold_stock`, to travel with others. What they do is undone with it where it refuses."""
-    return _moving(lines, HOLD)
 
 
 def _move(lines: Sequence[StockLine], move: _Move) -> list[NewEvent]:

@@ -9,6 +9,7 @@ from accounts.models import User
 from marketplace.core.db import transactional
 from marketplace.core.errors import ValidationFailed
 from marketplace.core.ids import uuid7
+from marketplace.core.questions import ask
 from marketplace.events.record import NewEvent, record_all
 from marketplace.tests.cast import assert_events, assert_queries
 from marketplace.tests.threads import together
@@ -16,7 +17,7 @@ from shops.errors import OutOfStock
 from shops.models import Shop, Sku
 from shops.services.inventory import (
     StockLine,
-    hold_stock,
+    holding,
     merged,
     put_back,
     release_held,
@@ -27,6 +28,11 @@ from shops.services.inventory import (
 from shops.tests.factories import make_product, the_sku
 
 Mover = Callable[..., list[NewEvent]]
+
+
+def hold_stock(*, lines: Sequence[StockLine]) -> list[NewEvent]:
+    """Alone, as nobody but these tests does it."""
+    return ask(holding(lines=lines))
 
 
 @transactional
