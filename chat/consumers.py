@@ -1,5 +1,6 @@
 """The topics `room:` and `user:`: what a socket may do there, and how each dialect says it."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 from uuid import UUID
 
@@ -7,6 +8,7 @@ from accounts.models import User
 from chat import access, selectors
 from chat.enums import RoomKind
 from chat.errors import RoomNotFound
+from chat.models import Member
 from chat.serializers import MarkReadInput, read_send_message
 from chat.services import reads
 from chat.services.messages import SendCommand, SentMessage, send_messages
@@ -30,15 +32,19 @@ from marketplace.realtime.topic import (
     CommandRow,
     EventRow,
     Joined,
+    Joiner,
     Spelling,
     Spoken,
     TopicConsumer,
     TopicRef,
+    outcome_of,
 )
 
 GROUP = "group"
 NOTIFICATION = "notification"
 PHOENIX = frozenset({"phoenix"})
+# A read for so many is little longer than for one, and none of them waits long for the others.
+JOINS_TOGETHER = 64
 
 
 def answer_sent(sent: SentMessage, voice: str) -> dict[str, Any]:
@@ -53,6 +59,7 @@ class RoomConsumer(TopicConsumer):
     kind: ClassVar[str] = "room"
     summary: ClassVar[str] = "One room: its messages, its members, who is typing, who has read."
     shows_presence: ClassVar[bool] = True
+    joins_together: ClassVar[int] = JOINS_TOGETHER
     spellings = (
         Spelling("plain", "room:"),
         Spelling("phoenix", "chat:room_"),
@@ -145,22 +152,61 @@ class RoomConsumer(TopicConsumer):
         access.membership(actor=actor, room_id=UUID(topic_id))
 
     @classmethod
-    def join(cls, actor: User | None, ref: TopicRef, *, with_history: bool) -> Joined:
-        """The room as this member sees it; Phoenix clients without `since` get the last 50."""
-        if actor is None:
-            raise Unauthorized
-        if not ref.id:
-            raise RoomNotFound
-        room = access.membership(actor=actor, room_id=UUID(ref.id)).room
-        if ref.voice == GROUP and room.kind != RoomKind.GROUP:
-            raise RoomNotFound
-        [described] = selectors.describe_rooms([room], user=actor)
-        history: list[tuple[str, dict[str, Any]]] = []
-        if with_history and ref.voice != GROUP:
-            page = selectors.message_page(room=room, limit=selectors.HISTORY_LENGTH)
-            messages = [market_message(message) for message in page["items"]]
-            history.append(("messages_history", {"messages": messages}))
-        return Joined(state={"room": market_room(described)}, history=history, snapshot="room")
+    def join_all(cls, joiners: Sequence[Joiner]) -> list[Joined | AppError]:
+        """The room as each member sees it; Phoenix clients without `since` get the last 50."""
+        seats = cls._seats(joiners)
+        let_in = [
+            (joiner, seat)
+            for joiner, seat in zip(joiners, seats, strict=True)
+            if isinstance(seat, Member)
+        ]
+        shown = iter(cls._show(let_in))
+        return [next(shown) if isinstance(seat, Member) else seat for seat in seats]
+
+    @classmethod
+    def _seats(cls, joiners: Sequence[Joiner]) -> list[Member | AppError]:
+        """The membership of each, or why he is not let in."""
+        asked = [(one.actor, UUID(one.ref.id)) for one in joiners if one.actor and one.ref.id]
+        found = iter(access.memberships(asked))
+        seats: list[Member | AppError] = []
+        for one in joiners:
+            seat: Member | AppError
+            if one.actor is None:
+                seat = Unauthorized()
+            elif not one.ref.id:
+                seat = RoomNotFound()
+            else:
+                seat = next(found)
+            if (
+                one.ref.voice == GROUP
+                and isinstance(seat, Member)
+                and seat.room.kind != RoomKind.GROUP
+            ):
+                seat = RoomNotFound()
+            seats.append(seat)
+        return seats
+
+    @classmethod
+    def _show(cls, let_in: Sequence[tuple[Joiner, Member]]) -> list[Joined]:
+        described = selectors.describe_seats(
+            [(seat.room, seat) for _, seat in let_in],
+            latest={joiner.ref.topic: joiner.latest_seq for joiner, _ in let_in},
+        )
+        asked = [joiner.with_history and joiner.ref.voice != GROUP for joiner, _ in let_in]
+        rooms = {seat.room_id for (_, seat), wants in zip(let_in, asked, strict=True) if wants}
+        told = selectors.histories(rooms) if rooms else {}
+        histories = {
+            key: [("messages_history", {"messages": [market_message(one) for one in messages]})]
+            for key, messages in told.items()
+        }
+        return [
+            Joined(
+                state={"room": market_room(room)},
+                history=histories[seat.room_id] if wants else [],
+                snapshot="room",
+            )
+            for (_, seat), room, wants in zip(let_in, described, asked, strict=True)
+        ]
 
     @classmethod
     def refusal_reason(cls, error: AppError, voice: str) -> str:
@@ -203,6 +249,7 @@ class AnnouncementsConsumer(TopicConsumer):
 
     kind: ClassVar[str] = "announcements"
     summary: ClassVar[str] = "What concerns everybody; guests hear it too."
+    joins_together: ClassVar[int] = JOINS_TOGETHER
     is_single: ClassVar[bool] = True
     is_for_guests: ClassVar[bool] = True
     spellings = (
@@ -234,6 +281,7 @@ class UserConsumer(TopicConsumer):
 
     kind: ClassVar[str] = "user"
     summary: ClassVar[str] = "A person's own feed: notifications, unread counts on all devices."
+    joins_together: ClassVar[int] = JOINS_TOGETHER
     spellings = (
         Spelling("plain", "user:", own="me"),
         Spelling("phoenix", "notification:", voice=NOTIFICATION, own="me"),
@@ -281,15 +329,25 @@ class UserConsumer(TopicConsumer):
             raise Forbidden
 
     @classmethod
-    def join(cls, actor: User | None, ref: TopicRef, *, with_history: bool) -> Joined:
+    def join_all(cls, joiners: Sequence[Joiner]) -> list[Joined | AppError]:
         """The unread counts of this moment."""
-        if actor is None:
-            raise Unauthorized
-        cls.authorise(actor, ref.id, "join")
-        rooms = selectors.unread_counts(user=actor)
+        refusals = [outcome_of(cls.authorise, one.actor, one.ref.id, "join") for one in joiners]
+        unread = selectors.unread_counts_of(
+            one.actor
+            for one, refusal in zip(joiners, refusals, strict=True)
+            if refusal is None and one.actor is not None
+        )
+        return [
+            refusal or cls._feed(one.ref.id, unread)
+            for one, refusal in zip(joiners, refusals, strict=True)
+        ]
+
+    @classmethod
+    def _feed(cls, public_id: str, unread: Mapping[str, dict[str, int]]) -> Joined:
+        rooms = unread[public_id]
         total = sum(rooms.values())
         state = {"unread_count": total, "total_unread": total, "rooms": rooms}
-        return Joined(state=state | {"user_id": actor.public_id}, snapshot="rooms")
+        return Joined(state=state | {"user_id": public_id}, snapshot="rooms")
 
     @classmethod
     def refusal_reason(cls, error: AppError, voice: str) -> str:

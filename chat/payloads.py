@@ -120,20 +120,25 @@ def room_event(room: Room, members: list[Member], *, actor_id: str | None) -> di
 def room_payload(
     room: Room,
     *,
-    mine: Member | None,
     members: list[Member],
     last_message: dict[str, Any] | None,
     latest_seq: int,
 ) -> dict[str, Any]:
-    """Room as its reader sees it; `mine` is his own membership."""
+    """Room with what is the same for all who read it; `own_payload` is added for each."""
     return room_fields(room) | {
         "members": [member_payload(member) for member in members],
+        "last_message": last_message,
+        "latest_seq": latest_seq,
+    }
+
+
+def own_payload(room: Room, mine: Member | None) -> dict[str, Any]:
+    """What a Room shows to its reader alone; `mine` is his membership."""
+    return {
         "my_role": None if mine is None else mine.role,
         "my_last_read_seq": 0 if mine is None else mine.read_seq,
         "unread_count": 0 if mine is None else room.last_number - mine.read_number,
         "muted": mine is not None and mine.muted,
-        "last_message": last_message,
-        "latest_seq": latest_seq,
     }
 
 

@@ -1,6 +1,6 @@
 """What chat reads. Every list has an order and an index behind it."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -8,7 +8,16 @@ from django.db.models import F, QuerySet
 
 from accounts.models import User
 from chat.models import Member, Message, Room
-from chat.payloads import message_payload, room_payload
+from chat.payloads import message_payload, own_payload, room_payload
+from chat.reading import (
+    Seat,
+    what_was_said,
+    what_was_said_last,
+    which_are_unread,
+    which_memberships,
+    who_came_first,
+)
+from marketplace.core.questions import ask, ask_all
 from marketplace.events.models import TopicHead
 
 HISTORY_LENGTH = 50
@@ -28,13 +37,13 @@ def list_members(*, room: Room) -> QuerySet[Member]:
     return Member.objects.filter(room=room).select_related("user").order_by("joined_at", "id")
 
 
-def find_member(*, room_id: UUID, user: User) -> Member | None:
-    """The user's membership, with its room."""
-    return (
-        Member.objects.filter(room_id=room_id, user=user)
-        .select_related("room", "room__owner", "user")
-        .first()
-    )
+def find_members(asked: Collection[tuple[UUID, User]]) -> dict[Seat, Member]:
+    """By (room's id, user's key) the memberships that there are of these people, with rooms."""
+    users = {user.pk: user for _, user in asked}
+    found = ask(which_memberships({(room_id, user.pk) for room_id, user in asked}))
+    for (_, user_id), member in found.items():
+        member.user = users[user_id]
+    return found
 
 
 def find_message(*, room: Room, message_id: UUID) -> Message | None:
@@ -45,39 +54,51 @@ def find_message(*, room: Room, message_id: UUID) -> Message | None:
 def describe_rooms(rooms: Iterable[Room], *, user: User) -> list[dict[str, Any]]:
     """Room as this user sees it, for a whole page, in four queries however long the page is."""
     page = list(rooms)
-    keys = [room.id for room in page]
     # Before what they point to, so that who joins from such a seq misses nothing of it.
     heads = latest_seqs(room.topic for room in page)
-    firsts = [UUID(key) for room in page for key in room.first_members]
+    keys = [room.id for room in page]
     mine = {m.room_id: m for m in Member.objects.filter(room_id__in=keys, user=user)}
-    members: dict[UUID, list[Member]] = {key: [] for key in keys}
-    for member in (
-        Member.objects.filter(id__in=firsts).select_related("user").order_by("joined_at", "id")
-    ):
-        members[member.room_id].append(member)
-    newest = {message["room_id"]: message for message in last_messages(keys)}
-    return [
-        room_payload(
+    return describe_seats([(room, mine.get(room.id)) for room in page], latest=heads)
+
+
+def describe_seats(
+    seats: Sequence[tuple[Room, Member | None]], *, latest: Mapping[str, int]
+) -> list[dict[str, Any]]:
+    """Room as each of these readers sees it, who may be many in one room, in two queries.
+
+    latest: the newest seq of each topic, read before the rooms were.
+    """
+    rooms = {room.id: room for room, _ in seats}
+    members, newest = ask_all(who_came_first(rooms.values()), what_was_said_last(rooms))
+    shown = {
+        key: room_payload(
             room,
-            mine=mine.get(room.id),
-            members=members[room.id],
-            last_message=newest.get(str(room.id)),
-            latest_seq=heads.get(room.topic, 0),
+            members=members.get(key, []),
+            last_message=_told(newest.get(key)),
+            latest_seq=latest.get(room.topic, 0),
         )
-        for room in page
-    ]
+        for key, room in rooms.items()
+    }
+    return [shown[room.id] | own_payload(room, mine) for room, mine in seats]
 
 
 def last_messages(room_ids: Collection[UUID]) -> list[dict[str, Any]]:
     """The newest message of each of these rooms, in one query."""
-    return [
-        message_payload(message, sender=message.sender)
-        for message in Message.objects.filter(
-            room_id__in=list(room_ids), number=F("room__last_number")
-        )
-        .select_related("sender")
-        .order_by("id")
-    ]
+    newest = ask(what_was_said_last(room_ids)).values()
+    return [message_payload(message, sender=message.sender) for message in newest]
+
+
+def histories(room_ids: Collection[UUID]) -> dict[UUID, list[dict[str, Any]]]:
+    """The newest messages of each of these rooms, ascending."""
+    said = ask(what_was_said(room_ids, limit=HISTORY_LENGTH))
+    return {
+        room_id: [message_payload(message, sender=message.sender) for message in messages]
+        for room_id, messages in said.items()
+    }
+
+
+def _told(message: Message | None) -> dict[str, Any] | None:
+    return None if message is None else message_payload(message, sender=message.sender)
 
 
 def latest_seqs(topics: Iterable[str]) -> dict[str, int]:
@@ -115,12 +136,14 @@ def message_page(
 
 def unread_counts(*, user: User) -> dict[str, int]:
     """Unread messages by room id, rooms without any left out."""
-    rows = (
-        Member.objects.filter(user=user, room__last_number__gt=F("read_number"))
-        .order_by("room_id")
-        .values_list("room_id", "room__last_number", "read_number")
-    )
-    return {str(room_id): last - read for room_id, last, read in rows}
+    return unread_counts_of([user])[user.public_id]
+
+
+def unread_counts_of(users: Iterable[User]) -> dict[str, dict[str, int]]:
+    """The same of each of these, by public id, in one query."""
+    people = {user.pk: user.public_id for user in users}
+    unread = ask(which_are_unread(people))
+    return {public_id: unread[key] for key, public_id in people.items()}
 
 
 def unread_of(

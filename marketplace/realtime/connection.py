@@ -9,12 +9,9 @@ from typing import Any, ClassVar
 import structlog
 from channels.consumer import AsyncConsumer
 
-from accounts.models import User
-from accounts.services import sessions
 from accounts.services.tokens import Claims
 from marketplace.core.context import new_request_id
 from marketplace.core.errors import AppError
-from marketplace.events.replay import find_head
 from marketplace.realtime import codes
 from marketplace.realtime.frames import EXTENSION, FrameWriter
 from marketplace.realtime.outlet import DirectOutlet, Outlet, QueuedOutlet
@@ -102,7 +99,7 @@ async def _open(here: Runtime, wire: Wire, out: Outlet, scope: dict[str, Any]) -
 
     if claims is not None:
         try:
-            user, scope["epoch"] = await here.run(identify, claims)
+            identity = await here.identify(claims)
         except AppError as error:
             code = codes.TOKEN if error.status == 401 else codes.DRAINING
             refuse(code, error.code, new_request_id())
@@ -111,6 +108,7 @@ async def _open(here: Runtime, wire: Wire, out: Outlet, scope: dict[str, Any]) -
             logger.exception("authentication_failed")
             refuse(codes.DRAINING, "internal_error", new_request_id())
             return None
+        user, scope["epoch"] = identity.user, identity.epoch
     session = Session(
         here,
         wire,
@@ -131,13 +129,6 @@ async def _open(here: Runtime, wire: Wire, out: Outlet, scope: dict[str, Any]) -
         refuse(codes.FLOODING, "too_many_connections", session.key)
         return None
     return session
-
-
-def identify(claims: Claims) -> tuple[User, str | None]:
-    """The active user of a living session, and the epoch of his own topic. Raises TokenRevoked."""
-    user = sessions.authenticate(claims)
-    head = find_head(f"user:{user.public_id}")
-    return user, None if head is None else head.epoch
 
 
 async def _pump(session: Session, receive: Any) -> None:

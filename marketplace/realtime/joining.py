@@ -1,13 +1,18 @@
-"""What a join or a sync reads from the database: rights, the topic's state, what was missed."""
+"""What joins and syncs read from the database: rights, the topic's state, what was missed.
 
-from dataclasses import dataclass, field, replace
+Always for many: those who wait at the same moment are read for together.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from accounts.models import User
+from marketplace.core.errors import AppError
 from marketplace.events.live import LiveEvent
-from marketplace.events.replay import Replay, find_head, replay
+from marketplace.events.replay import Had, Head, Replay, find_heads, replay_all
 from marketplace.realtime.hub import stamp
-from marketplace.realtime.topic import Joined, TopicRef, event_rows
+from marketplace.realtime.topic import Joined, Joiner, TopicRef, event_rows
 
 
 @dataclass(slots=True)
@@ -37,48 +42,58 @@ class Answer:
         }
 
 
-def join_in_thread(
-    user: User | None, ref: TopicRef, dialect: str, since: int | None, epoch: str | None
-) -> Answer:
-    """Authorise, read the state and what was missed. Raises the consumer's refusal."""
-    with_history = dialect == "phoenix" and since is None
-    return _read(user, ref, dialect, since, epoch, with_history=with_history)
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What one connection wants to read of a topic; history comes with a join alone."""
+
+    user: User | None
+    ref: TopicRef
+    dialect: str
+    since: int | None
+    epoch: str | None
+    is_join: bool = True
+
+    @property
+    def had(self) -> Had:
+        """What it has had of it."""
+        return Had(self.ref.topic, self.since, self.epoch)
+
+    def joiner(self, heads: Mapping[str, Head]) -> Joiner:
+        """How its consumer is asked."""
+        head = heads.get(self.ref.topic)
+        with_history = self.is_join and self.dialect == "phoenix" and self.since is None
+        return Joiner(self.user, self.ref, with_history, 0 if head is None else head.last_seq)
 
 
-def sync_in_thread(
-    user: User | None, ref: TopicRef, dialect: str, since: int | None, epoch: str | None
-) -> Answer:
-    """The same without history; the right is asked again."""
-    return _read(user, ref, dialect, since, epoch, with_history=False)
+def read_topics(wishes: Sequence[Wish]) -> list[Answer | AppError]:
+    """Rights, state and what was missed for each of these, all of one kind of topic, or a refusal.
+
+    The heads are read first: what happens while the state is read may not be in it, so it comes
+    live, and a snapshot holds everything up to the seq that it goes out with.
+    """
+    heads = find_heads({one.ref.topic for one in wishes})
+    joined = wishes[0].ref.consumer.join_all([one.joiner(heads) for one in wishes])
+    let_in = [one for one, state in zip(wishes, joined, strict=True) if isinstance(state, Joined)]
+    replays = replay_all([one.had for one in let_in], heads=heads)
+    told: dict[tuple[Had, str, str], list[dict[str, Any]]] = {}
+    for one in let_in:
+        key = (one.had, one.ref.voice, one.dialect)
+        if key not in told:
+            told[key] = missed(one.ref, one.dialect, replays[one.had].events)
+    return [
+        _answer(state, replays[one.had], told[one.had, one.ref.voice, one.dialect])
+        if isinstance(state, Joined)
+        else state
+        for one, state in zip(wishes, joined, strict=True)
+    ]
 
 
-def _read(
-    user: User | None,
-    ref: TopicRef,
-    dialect: str,
-    since: int | None,
-    epoch: str | None,
-    *,
-    with_history: bool,
-) -> Answer:
-    before = find_head(ref.topic) if since is None else None
-    joined = ref.consumer.join(user, ref, with_history=with_history)
-    replayed = replay(ref.topic, since=since, epoch=epoch)
-    if before is not None:
-        # What happened while the state was read may not be in it: it comes live, from here on.
-        replayed = replace(replayed, latest_seq=min(before.last_seq, replayed.latest_seq))
-    elif replayed.reset is not None:
-        # The snapshot must hold everything up to the seq that it goes out with.
-        joined = ref.consumer.join(user, ref, with_history=with_history)
-    return _answer(ref, dialect, joined, replayed)
-
-
-def _answer(ref: TopicRef, dialect: str, joined: Joined, replayed: Replay) -> Answer:
+def _answer(joined: Joined, replayed: Replay, told: list[dict[str, Any]]) -> Answer:
     answer = Answer(
         latest_seq=replayed.latest_seq,
         epoch=replayed.epoch,
         recovered=replayed.recovered,
-        missed=missed(ref, dialect, replayed.events),
+        missed=told,
         has_more=replayed.has_more,
         last_sent=replayed.latest_seq,
         state=joined.state,

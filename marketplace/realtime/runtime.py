@@ -17,7 +17,7 @@ from django.conf import settings
 from django.db import connection
 
 from accounts.models import User
-from accounts.services import sessions, tokens
+from accounts.services import tokens
 from accounts.services.tokens import Claims
 from marketplace.core import observe
 from marketplace.core.clock import wire_time_of
@@ -38,10 +38,13 @@ from marketplace.realtime import codes
 from marketplace.realtime.batch import Batcher
 from marketplace.realtime.bridge import Bridge
 from marketplace.realtime.checks import Checks
+from marketplace.realtime.gathering import Gathering
 from marketplace.realtime.hub import READ_LIMIT, Hub
+from marketplace.realtime.identity import Identity, identify
+from marketplace.realtime.joining import Answer, Wish, read_topics
 from marketplace.realtime.presence import Presence
 from marketplace.realtime.session import Session
-from marketplace.realtime.topic import consumers
+from marketplace.realtime.topic import TopicConsumer, consumers
 
 logger = structlog.get_logger(__name__)
 T = TypeVar("T")
@@ -49,6 +52,9 @@ T = TypeVar("T")
 REVOKED_S = 60
 # How much of a limit may come at once, as a multiple of its count.
 BURSTS = {"socket_frames": 2, "signals": 1, "joins": 5, "join_failures": 1, "faults": 0.9}
+IDENTITIES_TOGETHER = 64
+# Calls of one kind that run at once: while one waits for the database another is at work here.
+GATHERING_THREADS = 2
 # Frames that are not understood: the tenth in a minute ends the connection.
 FAULTS = (10, 60)
 
@@ -68,6 +74,10 @@ class Runtime:
         self.draining = False
         self._pool = ThreadPoolExecutor(settings.REALTIME_THREADS, thread_name_prefix="realtime")
         self._batchers: dict[Callable[..., Any], Batcher] = {}
+        self._identities = Gathering(
+            identify, in_thread=self.run, together=IDENTITIES_TOGETHER, threads=GATHERING_THREADS
+        )
+        self._readers: dict[type[TopicConsumer], Gathering[Wish, Answer]] = {}
         self._by_user: dict[str, set[Session]] = {}
         self._anonymous: dict[str, int] = {}
         # Sessions that ended a moment ago, for connections that are on their way in.
@@ -121,6 +131,20 @@ class Runtime:
             )
             self._batchers[service] = batcher
         return batcher
+
+    async def read_topic(self, wish: Wish) -> Answer:
+        """Rights, state and what was missed. Raises the consumer's refusal."""
+        consumer = wish.ref.consumer
+        reader = self._readers.get(consumer)
+        if reader is None:
+            together = consumer.joins_together
+            reader = self._readers[consumer] = Gathering(
+                read_topics,
+                in_thread=self.run,
+                together=together,
+                threads=GATHERING_THREADS if together > 1 else settings.REALTIME_THREADS,
+            )
+        return await reader.ask(wish)
 
     def _read_range(self, topic: str, after: int) -> "asyncio.Future[tuple[int, list[LiveEvent]]]":
         return asyncio.ensure_future(self.run(_read_gap, topic, after))
@@ -257,16 +281,16 @@ class Runtime:
             raise TokenExpired
         return claims
 
-    async def authenticate(self, claims: Claims) -> User:
-        """The active user of a living session. Raises TokenRevoked."""
-        return await self.run(functools.partial(sessions.authenticate, claims))
+    async def identify(self, claims: Claims) -> Identity:
+        """Whom this token speaks for. Raises TokenRevoked, InvalidToken."""
+        return await self._identities.ask(claims)
 
     async def refresh(self, session: Session, token: Any) -> str:
         """Take a newer token of the same user; gives its end as a wire time."""
         claims = self.read_token(token)
         if session.user_id is None or claims.user_id != session.user_id:
             raise Forbidden("This token is somebody else's.")
-        await self.authenticate(claims)
+        await self.identify(claims)
         session.auth_session_id = str(claims.session_id)
         session.expires_at = claims.expires_at
         session.expiry_told = False

@@ -21,7 +21,7 @@ from marketplace.core.errors import (
 from marketplace.core.limits import LocalBucket
 from marketplace.events.live import LiveEvent
 from marketplace.realtime import codes
-from marketplace.realtime.joining import Answer, join_in_thread, sync_in_thread
+from marketplace.realtime.joining import Answer, Wish
 from marketplace.realtime.outlet import DirectOutlet, Outlet
 from marketplace.realtime.topic import (
     Call,
@@ -274,8 +274,8 @@ class Session:
             if claims.user_id != self.user_id:
                 raise InvalidToken
             return
-        user = await self.runtime.authenticate(claims)
-        self.runtime.adopt(self, user, claims)
+        identity = await self.runtime.identify(claims)
+        self.runtime.adopt(self, identity.user, claims)
 
     async def _look_up(self, ref: TopicRef) -> TopicRef:
         """The topic that a secret name leads to."""
@@ -316,8 +316,8 @@ class Session:
         topic = membership.ref
         try:
             await self.runtime.bridge.subscribed(topic.topic)
-            answer = await self.runtime.run(
-                join_in_thread, self.user, topic, self.wire.dialect, since, epoch
+            answer = await self.runtime.read_topic(
+                Wish(self.user, topic, self.wire.dialect, since, epoch)
             )
             if self.memberships.get(topic.spelled) is not membership:
                 return
@@ -351,8 +351,8 @@ class Session:
         membership.is_given = True
         try:
             await self.runtime.bridge.subscribed(ref.topic)
-            answer = await self.runtime.run(
-                join_in_thread, self.user, ref, self.wire.dialect, None, None
+            answer = await self.runtime.read_topic(
+                Wish(self.user, ref, self.wire.dialect, None, None)
             )
         except AppError:
             self._drop(membership)
@@ -386,8 +386,8 @@ class Session:
             return
         self.runtime.hub.hold(membership)
         try:
-            answer = await self.runtime.run(
-                sync_in_thread, self.user, membership.ref, self.wire.dialect, since, epoch
+            answer = await self.runtime.read_topic(
+                Wish(self.user, membership.ref, self.wire.dialect, since, epoch, is_join=False)
             )
         except Exception as error:
             refusal = error if isinstance(error, AppError) else AppError()

@@ -8,7 +8,7 @@ documentation, AsyncAPI and the adapters of source systems are made from the sam
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, ParamSpec, TypeVar
 
 from django.conf import settings
 from django.utils.module_loading import import_string
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from accounts.models import User
     from marketplace.realtime.session import Session
 
+P = ParamSpec("P")
+T = TypeVar("T")
 Shape = Callable[[dict[str, Any]], dict[str, Any]]
 
 STANDARD = "standard"
@@ -157,6 +159,16 @@ class Joined:
     snapshot: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Joiner:
+    """One who wants to join. latest_seq: where the log stood before his state was read."""
+
+    actor: "User | None"
+    ref: TopicRef
+    with_history: bool
+    latest_seq: int
+
+
 class TopicConsumer:
     """Base of all topic consumers; one class per kind of topic, without instances."""
 
@@ -170,6 +182,8 @@ class TopicConsumer:
     is_single: ClassVar[bool] = False
     # Whoever connects to `/ws/` without signing in holds it from the start.
     is_for_guests: ClassVar[bool] = False
+    # How many joins that wait at one moment `join_all` is called with at most.
+    joins_together: ClassVar[int] = 1
 
     @classmethod
     def normal_id(cls, text: str, *, own: str | None) -> str | None:
@@ -200,9 +214,29 @@ class TopicConsumer:
         raise NotImplementedError
 
     @classmethod
+    def join_all(cls, joiners: Sequence[Joiner]) -> list[Joined | AppError]:
+        """`join` for each of these, or his refusal, in their order.
+
+        A consumer that can read for many at once has this instead of `join`. What it raises is
+        nobody's refusal: then each is asked for alone.
+        """
+        return [
+            outcome_of(cls.join, one.actor, one.ref, with_history=one.with_history)
+            for one in joiners
+        ]
+
+    @classmethod
     def refusal_reason(cls, error: AppError, voice: str) -> str:
         """The word in `reason` of a refused Phoenix join."""
         return error.code
+
+
+def outcome_of(function: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T | AppError:
+    """What this gives, or the refusal that it raises."""
+    try:
+        return function(*arguments, **named)
+    except AppError as error:
+        return error
 
 
 @lru_cache(maxsize=1)

@@ -4,7 +4,7 @@ An app's `tests/conftest.py` imports the fixtures that it wants:
 `from marketplace.tests.cast import admin, buyer, courier, employee, guest, seller, stranger`.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -15,6 +15,7 @@ from rest_framework.test import APIClient
 
 from accounts.enums import Issuer, MarketSide, Role
 from accounts.models import User
+from marketplace.core.queries import QueryCount, counted_queries
 from marketplace.events.models import Event, TopicHead
 from marketplace.events.record import open_topic
 
@@ -119,3 +120,14 @@ def assert_queries(most: int) -> Iterator[None]:
     every = [str(query["sql"]) for query in captured.captured_queries]
     texts = [text for text in every if not text.startswith(TRANSACTION_WORDS)]
     assert len(texts) <= most, f"{len(texts)} queries, at most {most}:\n" + "\n".join(texts)
+
+
+def queries_of(function: Callable[..., object], *arguments: Any) -> int:
+    """How often this asks the database, one journey of several statements counted as one."""
+    count = QueryCount()
+    token = counted_queries.set(count)
+    try:
+        function(*arguments)
+    finally:
+        counted_queries.reset(token)
+    return count.number

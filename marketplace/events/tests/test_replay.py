@@ -1,12 +1,13 @@
 """What a client that comes back is told: everything after its seq, or that it cannot be told."""
 
+from collections.abc import Collection
 from typing import Any
 
 import pytest
 
 from marketplace.events import replay as replay_module
 from marketplace.events.models import Event, TopicHead
-from marketplace.events.replay import find_head, replay
+from marketplace.events.replay import find_heads, replay
 from marketplace.events.tests.conftest import happen, open_topics
 
 ROOM = "room:a"
@@ -40,14 +41,14 @@ class TestReplay:
         """One is recorded right after the head was read: it comes live, so it must not be "had"."""
         asked: list[str] = []
 
-        def find_and_record(topic: str) -> Any:
-            head = find_head(topic)
+        def find_and_record(topics: Collection[str]) -> Any:
+            heads = find_heads(topics)
             if not asked:
                 happen(ROOM)
-            asked.append(topic)
-            return head
+            asked.extend(topics)
+            return heads
 
-        monkeypatch.setattr(replay_module, "find_head", find_and_record)
+        monkeypatch.setattr(replay_module, "find_heads", find_and_record)
 
         found = replay(ROOM, since=3)
 
@@ -59,15 +60,15 @@ class TestReplay:
     ) -> None:
         asked: list[str] = []
 
-        def find_and_purge(topic: str) -> Any:
-            head = find_head(topic)
+        def find_and_purge(topics: Collection[str]) -> Any:
+            heads = find_heads(topics)
             if not asked:
                 Event.objects.filter(topic=ROOM, seq__lte=2).delete()
                 TopicHead.objects.filter(topic=ROOM).update(horizon=2)
-            asked.append(topic)
-            return head
+            asked.extend(topics)
+            return heads
 
-        monkeypatch.setattr(replay_module, "find_head", find_and_purge)
+        monkeypatch.setattr(replay_module, "find_heads", find_and_purge)
 
         found = replay(ROOM, since=1)
 

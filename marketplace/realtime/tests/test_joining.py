@@ -10,8 +10,9 @@ from marketplace.core.db import transactional
 from marketplace.events import catalog
 from marketplace.events.models import TopicHead
 from marketplace.events.record import open_topic, record
-from marketplace.realtime.joining import join_in_thread
-from marketplace.realtime.topic import Joined, TopicConsumer, TopicRef
+from marketplace.realtime.joining import Answer, Wish, read_topics
+from marketplace.realtime.topic import EventRow, Joined, Spoken, TopicConsumer, TopicRef
+from marketplace.tests.cast import queries_of
 
 pytestmark = pytest.mark.django_db
 
@@ -27,6 +28,7 @@ class ThingConsumer(TopicConsumer):
     """Its state is how far the log had come; meanwhile something happens, before or after."""
 
     kind = "thing"
+    events = (EventRow("thing.happened", Spoken(("thing",)), "Of a test."),)
     before: ClassVar[list[Any]] = []
     after: ClassVar[list[Any]] = []
 
@@ -44,6 +46,12 @@ class ThingConsumer(TopicConsumer):
 
 
 THING = TopicRef(consumer=ThingConsumer, id="1", spelled=TOPIC, voice="plain")
+
+
+def read(since: int | None, epoch: str | None = None) -> Answer:
+    [answer] = read_topics([Wish(None, THING, "plain", since, epoch)])
+    assert isinstance(answer, Answer), answer
+    return answer
 
 
 @pytest.fixture(autouse=True)
@@ -67,14 +75,14 @@ class TestWithoutSince:
     def test_what_happens_before_the_state_is_read_comes_live_too(self) -> None:
         ThingConsumer.before.append(happen)
 
-        answer = join_in_thread(None, THING, "plain", None, None)
+        answer = read(None)
 
         assert (answer.latest_seq, answer.state) == (3, {"thing": {"upto": 4}})
 
     def test_what_happens_after_it_comes_live(self) -> None:
         ThingConsumer.after.append(happen)
 
-        answer = join_in_thread(None, THING, "plain", None, None)
+        answer = read(None)
 
         assert (answer.latest_seq, answer.state) == (3, {"thing": {"upto": 3}})
 
@@ -82,18 +90,39 @@ class TestWithoutSince:
 class TestReset:
     @pytest.mark.parametrize(("since", "epoch"), [(99, None), (1, "another")])
     def test_the_snapshot_is_not_older_than_its_seq(self, since: int, epoch: str | None) -> None:
-        ThingConsumer.after.append(happen)
+        ThingConsumer.before.append(happen)
 
-        answer = join_in_thread(None, THING, "plain", since, epoch)
+        answer = read(since, epoch)
 
         assert answer.reset is not None
-        assert (answer.latest_seq, answer.reset["snapshot"]) == (4, {"upto": 4})
+        assert (answer.latest_seq, answer.reset["snapshot"]) == (3, {"upto": 4})
+
+    def test_what_happens_after_the_snapshot_comes_live(self) -> None:
+        ThingConsumer.after.append(happen)
+
+        answer = read(99)
+
+        assert answer.reset is not None
+        assert (answer.latest_seq, answer.reset["snapshot"]) == (3, {"upto": 3})
 
 
 class TestResume:
-    def test_reads_the_head_once(self, django_assert_num_queries: Any) -> None:
-        # The consumer's own read, the head, the events.
-        with django_assert_num_queries(3):
-            answer = join_in_thread(None, THING, "plain", 1, None)
+    def test_reads_the_head_once(self) -> None:
+        # The head, the consumer's own read, the events.
+        assert queries_of(read, 1) == 3
 
-        assert (answer.latest_seq, answer.recovered, answer.has_more) == (3, True, False)
+    def test_reads_no_events_for_one_who_has_them_all(self) -> None:
+        assert queries_of(read, 3) == 2
+        assert (read(3).missed, read(3).recovered) == ([], True)
+
+    def test_reads_once_what_several_have_missed(self) -> None:
+        wishes = [Wish(None, THING, "plain", since, None) for since in (1, 2, 1, None)]
+
+        answers = read_topics(wishes)
+
+        seqs = [
+            [event["event_seq"] for event in one.missed]
+            for one in answers
+            if isinstance(one, Answer)
+        ]
+        assert seqs == [[2, 3], [3], [2, 3], []]

@@ -146,8 +146,7 @@ class TestResume:
         settings: Settings, monkeypatch: pytest.MonkeyPatch,
     ) -> None:  # fmt: skip
         settings.MESSAGE_RATE_LIMIT = 0
-        monkeypatch.setattr("marketplace.events.replay.replay.__kwdefaults__", {
-            "epoch": None, "limit": 5})  # fmt: skip
+        monkeypatch.setattr("marketplace.events.replay.replay_all.__kwdefaults__", {"limit": 5})
         await in_thread(say_many, room, buyer, 7)
         socket = await sockets.plain(seller)
 
