@@ -1,6 +1,6 @@
 """What happens elsewhere and concerns rooms, or people who are to be told."""
 
-from accounts.models import User
+from accounts.selectors import find_users
 from chat.enums import RoomKind
 from chat.models import Room
 from chat.services.members import add_member, remove_member
@@ -10,7 +10,7 @@ from chat.services.rooms import shop_key
 from marketplace.core.inputs import read_id
 from marketplace.events.models import Event
 from marketplace.events.subscribe import subscribes
-from shops.selectors import find_member
+from shops.selectors import who_works_where
 
 
 @subscribes(
@@ -18,19 +18,23 @@ from shops.selectors import find_member
     names=("shop.member_added", "shop.member_removed"),
     topics="shop:",
     from_now=True,
+    alone=True,
 )
 def keep_staff_in_rooms(events: list[Event]) -> None:
     """Who works for a shop is in its rooms, who does no more is not; as it stands now."""
-    for shop_id, user_id in {(one.payload["shop_id"], one.payload["user_id"]) for one in events}:
-        key = read_id(shop_id)
-        user = User.objects.filter(public_id=user_id).first()
-        if key is None or user is None:
-            continue
-        works_there = find_member(shop_id=key, user=user) is not None
-        rooms = Room.objects.filter(kind=RoomKind.SHOP, natural_key__startswith=shop_key(key))
-        # In the room that he opened himself he stays, whatever he becomes.
-        for room in rooms.exclude(owner=user).order_by("id"):
-            if works_there:
+    changed = {(read_id(one.payload["shop_id"]), one.payload["user_id"]) for one in events}
+    [shop_id] = {key for key, _ in changed}
+    if shop_id is None:
+        return
+    users = find_users({user_id for _, user_id in changed})
+    works = who_works_where(shop_ids=[shop_id], users=users.values())
+    rooms = Room.objects.filter(kind=RoomKind.SHOP, natural_key__startswith=shop_key(shop_id))
+    for room in rooms.order_by("id"):
+        for _, user in sorted(users.items()):
+            # In the room that he opened himself he stays, whatever he becomes.
+            if user.pk == room.owner_id:
+                continue
+            if (shop_id, user.pk) in works:
                 add_member(room=room, user=user)
             else:
                 remove_member(room=room, user=user)

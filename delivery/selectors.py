@@ -57,6 +57,12 @@ def find_delivery(key: str | UUID) -> Delivery | None:
     return None if delivery_id is None else all_deliveries().filter(id=delivery_id).first()
 
 
+def find_deliveries(delivery_ids: Collection[UUID]) -> dict[UUID, Delivery]:
+    """Those of these deliveries that there are, by id."""
+    rows = all_deliveries().filter(id__in=list(delivery_ids)).order_by("id")
+    return {delivery.id: delivery for delivery in rows}
+
+
 def find_by_token_hash(token_hash: str) -> Delivery | None:
     """The delivery whose token has this hash, ended or not."""
     return all_deliveries().filter(token_hash=token_hash).first()
@@ -105,10 +111,10 @@ def waiting_deliveries() -> QuerySet[Delivery]:
     return Delivery.objects.filter(status=DeliveryStatus.PENDING).order_by("id")
 
 
-def deliveries_under_way(*, shop_id: UUID) -> QuerySet[Delivery]:
-    """What a shop has sent and nobody has received yet."""
+def deliveries_under_way(*, shop_ids: Collection[UUID]) -> QuerySet[Delivery]:
+    """What these shops have sent and nobody has received yet."""
     waiting = (DeliveryStatus.PENDING, *UNDER_WAY)
-    return all_deliveries().filter(shop_id=shop_id, status__in=waiting).order_by("id")
+    return all_deliveries().filter(shop_id__in=list(shop_ids), status__in=waiting).order_by("id")
 
 
 def find_open_offer(*, delivery_id: UUID) -> Offer | None:

@@ -1,8 +1,10 @@
 """What happens elsewhere and concerns deliveries."""
 
-from accounts.models import User
+from uuid import UUID
+
+from accounts.selectors import find_users
 from delivery import selectors
-from delivery.access import may_see_delivery
+from delivery.access import standing_in
 from delivery.services import moves
 from marketplace.core.db import on_commit
 from marketplace.core.inputs import read_id
@@ -10,6 +12,7 @@ from marketplace.events.live import publish_removal
 from marketplace.events.models import Event
 from marketplace.events.subscribe import subscribes
 from orders.enums import OrderStatus
+from shops.selectors import who_works_where
 
 
 @subscribes(
@@ -17,11 +20,11 @@ from orders.enums import OrderStatus
 )
 def cancel_with_the_order(events: list[Event]) -> None:
     """What was to be delivered of an order that is cancelled is not."""
-    for event in events:
-        if event.payload["status"] == OrderStatus.CANCELLED:
-            order_id = read_id(event.payload["order_id"])
-            if order_id is not None:
-                moves.cancel_of_order(order_id=order_id, reason="The order was cancelled.")
+    cancelled = [one.payload for one in events if one.payload["status"] == OrderStatus.CANCELLED]
+    keys = {read_id(payload["order_id"]) for payload in cancelled}
+    order_ids = {key for key in keys if key is not None}
+    if order_ids:
+        moves.cancel_of_orders(order_ids=order_ids, reason="The order was cancelled.")
 
 
 @subscribes(
@@ -29,14 +32,18 @@ def cancel_with_the_order(events: list[Event]) -> None:
 )
 def take_staff_out(events: list[Event]) -> None:
     """Who works for a shop no more hears of its deliveries no more."""
-    for shop_id, user_id in {(one.payload["shop_id"], one.payload["user_id"]) for one in events}:
-        key = read_id(shop_id)
-        user = User.objects.filter(public_id=user_id).first()
-        if key is None or user is None:
-            continue
-        for delivery in selectors.deliveries_under_way(shop_id=key):
-            if not may_see_delivery(user, delivery):
-                _take_out(delivery.topic, user.public_id)
+    leavers = {(read_id(one.payload["shop_id"]), one.payload["user_id"]) for one in events}
+    shop_ids = {key for key, _ in leavers if key is not None}
+    users = find_users({user_id for _, user_id in leavers})
+    works = who_works_where(shop_ids=shop_ids, users=users.values())
+    for delivery in selectors.deliveries_under_way(shop_ids=shop_ids):
+        for shop_id, user_id in leavers:
+            user = users.get(user_id)
+            if user is None or shop_id is None or shop_id != delivery.shop_id:
+                continue
+            staffed = {shop_id} if (shop_id, user.pk) in works else set[UUID]()
+            if not standing_in(user, delivery, staffed=staffed).sees:
+                _take_out(delivery.topic, user_id)
 
 
 def _take_out(topic: str, user_id: str) -> None:

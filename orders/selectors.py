@@ -116,6 +116,22 @@ def shop_ids_of(order: Order) -> list[UUID]:
     return [part.shop_id for part in order.all_shop_orders]
 
 
+def shop_ids_by_order(order_ids: Collection[UUID]) -> dict[UUID, list[UUID]]:
+    """The shops that fulfil each of these orders; one that there is not has none."""
+    found: dict[UUID, list[UUID]] = {order_id: [] for order_id in order_ids}
+    rows = ShopOrder.objects.filter(order_id__in=list(order_ids)).order_by("order_id", "id")
+    for order_id, shop_id in rows.values_list("order_id", "shop_id"):
+        found[order_id].append(shop_id)
+    return found
+
+
+def numbers_and_deliveries(order_ids: Collection[UUID]) -> dict[UUID, tuple[int, UUID | None]]:
+    """The number of each of these orders, and its delivery if it has one."""
+    rows = Order.objects.filter(id__in=list(order_ids)).order_by("id")
+    places = rows.values_list("id", "number", "delivery_id")
+    return {order_id: (number, delivery_id) for order_id, number, delivery_id in places}
+
+
 def deliverable_orders(*, user: User, paid_only: bool) -> list[Order]:
     """What this user can have delivered: not yet attached to a delivery, newest first, 50 at most.
 

@@ -98,6 +98,16 @@ def staff_ids(*, shop_ids: Collection[UUID]) -> dict[UUID, list[str]]:
     return found
 
 
+def who_works_where(
+    *, shop_ids: Collection[UUID], users: Collection[User]
+) -> set[tuple[UUID, UUID]]:
+    """Pairs of shop and user, by their keys: who of these works for which of these."""
+    members = ShopMember.objects.filter(
+        shop_id__in=list(shop_ids), user_id__in=[user.pk for user in users]
+    )
+    return set(members.order_by("id").values_list("shop_id", "user_id"))
+
+
 def find_product(product_id: UUID) -> Product | None:
     """One product with its shop."""
     return Product.objects.filter(id=product_id).select_related("shop", "shop__owner").first()

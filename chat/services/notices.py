@@ -4,17 +4,18 @@ Nobody is told what he has done himself, nor twice of one thing: what a delivery
 of an order on its way, the order does not tell again.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from uuid import UUID
 
 from chat.enums import NotificationType
 from chat.services.notifications import NewNotification
 from delivery.enums import Milestone
 from delivery.models import Delivery
-from delivery.selectors import find_delivery
+from delivery.selectors import find_deliveries
+from marketplace.core.inputs import read_id
 from marketplace.events.models import Event
 from orders.enums import OrderStatus
-from orders.models import Order
-from orders.selectors import find_order, shop_ids_of
+from orders.selectors import numbers_and_deliveries, shop_ids_by_order
 from shops.selectors import staff_ids
 
 TO_CUSTOMER = {
@@ -42,15 +43,19 @@ TOLD_BY_DELIVERY = frozenset({OrderStatus.SHIPPED, OrderStatus.DELIVERED})
 
 
 def notices_of_delivery(events: Sequence[Event]) -> list[NewNotification]:
-    """For customer and courier: `delivery.status_changed`, `delivery.milestone` of one delivery."""
-    delivery = find_delivery(events[0].payload["delivery_id"])
-    if delivery is None:
-        return []
-    notices = []
-    for event in events:
-        milestone = event.payload["milestone"]
-        notices += _of_milestone(delivery, event, milestone) if milestone else []
-    return notices
+    """For customer and courier: `delivery.status_changed`, `delivery.milestone`."""
+    told = [
+        (read_id(event.payload["delivery_id"]), event)
+        for event in events
+        if event.payload["milestone"]
+    ]
+    deliveries = find_deliveries({key for key, _ in told if key is not None})
+    return [
+        notice
+        for key, event in told
+        if key in deliveries
+        for notice in _of_milestone(deliveries[key], event, event.payload["milestone"])
+    ]
 
 
 def _of_milestone(delivery: Delivery, event: Event, milestone: str) -> list[NewNotification]:
@@ -77,38 +82,50 @@ def _of_milestone(delivery: Delivery, event: Event, milestone: str) -> list[NewN
 
 def notices_of_order(events: Sequence[Event]) -> list[NewNotification]:
     """For the people of its shops `order.created`, for its buyer `order.status_changed`."""
-    order = find_order(key=events[0].payload["order_id"])
-    if order is None:
-        return []
+    told = [(read_id(event.payload["order_id"]), event) for event in events]
+    orders = numbers_and_deliveries({key for key, _ in told if key is not None})
+    sellers = _sellers({key for key, event in told if key in orders and _is_new(event)})
     notices = []
-    for event in events:
-        if event.name == "order.created":
-            notices += _of_new_order(order, event)
-        else:
-            notices += _of_move(order, event)
+    for key, event in told:
+        if key not in orders:
+            continue
+        number, delivery_id = orders[key]
+        if _is_new(event):
+            notices += _of_new_order(number, event, sellers[key])
+        elif delivery_id is None or event.payload["status"] not in TOLD_BY_DELIVERY:
+            notices += _of_move(number, event)
     return notices
 
 
-def _of_new_order(order: Order, event: Event) -> list[NewNotification]:
-    people = staff_ids(shop_ids=shop_ids_of(order))
-    waiting = {user_id for ids in people.values() for user_id in ids} - {event.actor_id}
+def _is_new(event: Event) -> bool:
+    return event.name == "order.created"
+
+
+def _sellers(order_ids: Collection[UUID]) -> dict[UUID, set[str]]:
+    """The people of the shops of each of these orders."""
+    shops = shop_ids_by_order(order_ids)
+    people = staff_ids(shop_ids={shop_id for those in shops.values() for shop_id in those})
+    return {
+        order_id: {user_id for shop_id in those for user_id in people[shop_id]}
+        for order_id, those in shops.items()
+    }
+
+
+def _of_new_order(number: int, event: Event, sellers: set[str]) -> list[NewNotification]:
     return [
-        _notice(order, event, user_id, "New order", f"Order #{order.number} waits for your shop.")
-        for user_id in sorted(waiting)
+        _notice(number, event, user_id, "New order", f"Order #{number} waits for your shop.")
+        for user_id in sorted(sellers - {event.actor_id})
     ]
 
 
-def _of_move(order: Order, event: Event) -> list[NewNotification]:
-    status = OrderStatus(event.payload["status"])
-    buyer_id = order.user.public_id
-    is_told = order.delivery_id is not None and status in TOLD_BY_DELIVERY
-    if status not in TO_BUYER or is_told or buyer_id == event.actor_id:
+def _of_move(number: int, event: Event) -> list[NewNotification]:
+    status, buyer_id = OrderStatus(event.payload["status"]), event.payload["user_id"]
+    if status not in TO_BUYER or buyer_id == event.actor_id:
         return []
-    body = f"Your order #{order.number} {TO_BUYER[status]}."
-    return [_notice(order, event, buyer_id, "Order", body)]
+    return [_notice(number, event, buyer_id, "Order", f"Your order #{number} {TO_BUYER[status]}.")]
 
 
-def _notice(order: Order, event: Event, user_id: str, title: str, body: str) -> NewNotification:
+def _notice(number: int, event: Event, user_id: str, title: str, body: str) -> NewNotification:
     return NewNotification(
         user_id=user_id,
         type=NotificationType.ORDER_UPDATED,
@@ -116,8 +133,8 @@ def _notice(order: Order, event: Event, user_id: str, title: str, body: str) -> 
         body=body,
         key=f"event:{event.event_id}",
         data={
-            "order_id": str(order.id),
-            "number": order.number,
+            "order_id": event.payload["order_id"],
+            "number": number,
             "status": event.payload["status"],
         },
     )

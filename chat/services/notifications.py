@@ -13,7 +13,9 @@ from chat.models import Notification
 from chat.payloads import notification_payload
 from marketplace.core.clock import now
 from marketplace.core.db import IntegrityError, in_transaction, transactional
-from marketplace.events.record import NewEvent, insert, take_seqs
+from marketplace.core.questions import Question, ask, ask_all
+from marketplace.core.rows import insert_rows, new_row
+from marketplace.events.record import NewEvent, insert, taking_seqs
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +80,9 @@ def _notify_all(wanted: Sequence[NewNotification]) -> list[Notification]:
         return []
     at = now()
     rows = [
-        Notification(
-            user=people[one.user_id],
+        new_row(
+            Notification,
+            user_id=people[one.user_id].pk,
             type=one.type,
             title=one.title,
             body=one.body,
@@ -91,14 +94,13 @@ def _notify_all(wanted: Sequence[NewNotification]) -> list[Notification]:
         for one in fresh
     ]
     entries = [
-        NewEvent(topic=row.user.topic, name="notification.created", payload={}, at=at)
-        for row in rows
+        NewEvent(topic=people[one.user_id].topic, name="notification.created", payload={}, at=at)
+        for one in fresh
     ]
     # The heads first: from here to the commit nobody else tells these people anything, so the
     # counts are right.
-    seqs = take_seqs(entries)
-    unread = unread_notifications({row.user_id for row in rows})
-    Notification.objects.bulk_create(rows)
+    seqs, unread = ask_all(taking_seqs(entries), _counting_unread({row.user_id for row in rows}))
+    insert_rows(rows)
     for row, entry in zip(rows, entries, strict=True):
         unread[row.user_id] = unread.get(row.user_id, 0) + 1
         entry.payload = notification_payload(row) | {"unread_count": unread[row.user_id]}
@@ -108,25 +110,60 @@ def _notify_all(wanted: Sequence[NewNotification]) -> list[Notification]:
 
 def _unknown(wanted: Sequence[NewNotification], people: dict[str, User]) -> list[NewNotification]:
     """Those that their people have not been told, each once."""
-    known = Notification.objects.filter(
-        user__in=[user.id for user in people.values()], key__in={one.key for one in wanted}
-    )
-    told = set(known.order_by("id").values_list("user_id", "key"))
+    to_active = [
+        (user.pk, one)
+        for one in wanted
+        if (user := people.get(one.user_id)) is not None and user.is_active
+    ]
+    told = ask(_which_are_told([(key, one.key) for key, one in to_active]))
     fresh = []
-    for one in wanted:
-        user = people.get(one.user_id)
-        if user is not None and user.is_active and (user.id, one.key) not in told:
-            told.add((user.id, one.key))
+    for key, one in to_active:
+        if (key, one.key) not in told:
+            told.add((key, one.key))
             fresh.append(one)
     return fresh
 
 
-def unread_notifications(user_ids: Collection[UUID]) -> dict[UUID, int]:
+def _which_are_told(pairs: Sequence[tuple[UUID, str]]) -> Question[set[tuple[UUID, str]]]:
+    """Which of these people has been told this, by its key."""
+    users, keys = [user_id for user_id, _ in pairs], [key for _, key in pairs]
+
+    def elsewhere() -> set[tuple[UUID, str]]:
+        found = Notification.objects.filter(user__in=set(users), key__in=set(keys))
+        return {
+            (user_id, key)
+            for user_id, key in found.order_by("id").values_list("user_id", "key")
+            if key is not None
+        }
+
+    # Of many people and many keys only those pairs, not each with each.
+    return Question(TOLD, [users, keys], read=set, elsewhere=elsewhere)
+
+
+TOLD = f"""
+    SELECT user_id, key FROM {Notification._meta.db_table}
+    JOIN unnest(%s::uuid[], %s::text[]) AS wanted(user_id, key) USING (user_id, key)
+"""  # noqa: S608  # the name of a table
+
+
+def _counting_unread(user_ids: Collection[UUID]) -> Question[dict[UUID, int]]:
     """How many each of these people has not read; those with none are left out."""
-    rows = (
-        Notification.objects.filter(user__in=list(user_ids), read_at__isnull=True)
-        .order_by("user_id")
-        .values("user_id")
-        .annotate(count=Count("id"))
-    )
-    return {row["user_id"]: row["count"] for row in rows}
+    asked = list(user_ids)
+
+    def elsewhere() -> dict[UUID, int]:
+        rows = (
+            Notification.objects.filter(user__in=asked, read_at__isnull=True)
+            .order_by("user_id")
+            .values("user_id")
+            .annotate(count=Count("id"))
+        )
+        return {row["user_id"]: row["count"] for row in rows}
+
+    return Question(UNREAD, [asked], read=dict, elsewhere=elsewhere)
+
+
+UNREAD = f"""
+    SELECT user_id, count(*) FROM {Notification._meta.db_table}
+    WHERE user_id = ANY(%s::uuid[]) AND read_at IS NULL
+    GROUP BY user_id
+"""  # noqa: S608  # the name of a table

@@ -4,11 +4,14 @@ import pytest
 
 from accounts.models import User
 from chat.models import Notification
+from chat.subscribers import tell_of_delivery, tell_of_order
 from chat.tests.factories import make_people
 from delivery.models import Delivery
-from delivery.services.creating import NewDelivery, create_delivery
+from delivery.services.creating import Destination, NewDelivery, create_delivery
 from delivery.services.moves import fail_attempt, move_delivery
+from marketplace.events.models import Event
 from marketplace.events.subscribe import run_subscribers
+from marketplace.tests.cast import assert_queries
 from orders.models import Order
 from orders.services.moves import accept_order, cancel_order, pay_order
 from orders.services.placing import place_order
@@ -104,6 +107,42 @@ class TestOrders:
 
         assert told() == []
 
+    def test_of_many_buyers_reach_each_shop_in_as_many_queries_as_one(
+        self, shop: Shop, buyer: User, seller: User, stranger: User, courier: User
+    ) -> None:
+        other = make_shop(stranger, "Rugs")
+        make_staff(other, courier)
+        skus = [the_sku(make_product(shop)), the_sku(make_product(other))]
+        orders = [
+            place_order(
+                actor=actor,
+                wanted=NewOrder(
+                    lines=[WantedLine(sku_id=sku.id, quantity=1)], payment_flow="on_delivery",
+                    address=ShippingAddress(line1="1 Main St", city="Boston"),
+                ),
+            )
+            for actor in (buyer, courier)
+            for sku in skus
+        ]  # fmt: skip
+        accept_order(actor=seller, order_id=orders[0].id)
+        topics = [order.topic for order in orders]
+        told_of = ("order.created", "order.status_changed")
+        events = list(Event.objects.filter(topic__in=topics, name__in=told_of).order_by("id"))
+
+        with assert_queries(12):
+            tell_of_order(events)
+
+        rows = Notification.objects.order_by("user__username", "id")
+        assert [(str(row.user.username), row.body) for row in rows.select_related("user")] == [
+            ("asha", "Your order #10001 is being prepared."),
+            ("bruno", "Order #10001 waits for your shop."),
+            ("bruno", "Order #10003 waits for your shop."),
+            ("dmitri", "Order #10002 waits for your shop."),
+            ("farid", "Order #10002 waits for your shop."),
+            ("farid", "Order #10004 waits for your shop."),
+        ]
+        assert len(events) == 5
+
     def test_reach_many_at_once(self, shop: Shop, buyer: User) -> None:
         for user in make_people(12):
             make_staff(shop, user)
@@ -145,6 +184,34 @@ class TestDeliveries:
         assert told() == [("asha", "Your courier has arrived.")]
         move_delivery(actor=courier, delivery_id=delivery.id, status="delivered")
         assert told() == [("asha", "Your delivery has been handed over.")]
+
+    def test_tell_of_several_at_once(
+        self, delivery: Delivery, shop: Shop, seller: User, stranger: User, courier: User
+    ) -> None:
+        other = create_delivery(
+            actor=seller,
+            wanted=NewDelivery(
+                shop_id=str(shop.id),
+                customer_id=stranger.public_id,
+                courier_id=courier.public_id,
+                destination=Destination(text="The blue door"),
+            ),
+        )
+        move_delivery(actor=courier, delivery_id=delivery.id, status="in_transit")
+        names = ("delivery.status_changed", "delivery.milestone")
+        topics = [delivery.topic, other.topic]
+        events = list(Event.objects.filter(topic__in=topics, name__in=names).order_by("id"))
+
+        with assert_queries(9):
+            tell_of_delivery(events)
+
+        assert told() == [
+            ("asha", "A courier has been assigned to your delivery."),
+            ("asha", "Your delivery is on its way."),
+            ("dmitri", "You have a new delivery."),
+            ("dmitri", "You have a new delivery."),
+            ("farid", "A courier has been assigned to your delivery."),
+        ]
 
     def test_tell_of_a_failed_attempt_once(self, delivery: Delivery, courier: User) -> None:
         move_delivery(actor=courier, delivery_id=delivery.id, status="in_transit")

@@ -5,7 +5,7 @@ anywhere that there is a way, the customer out of it until it is on its way and 
 the fence around the destination to `arrived`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -252,10 +252,12 @@ def _loaded(delivery_id: UUID) -> Delivery:
 
 
 @transactional
-def cancel_of_order(*, order_id: UUID, actor: User | None = None, reason: str = "") -> int:
-    """What was to be delivered of a cancelled order is not; how many deliveries that were."""
+def cancel_of_orders(
+    *, order_ids: Collection[UUID], actor: User | None = None, reason: str = ""
+) -> int:
+    """What was to be delivered of cancelled orders is not; how many deliveries that were."""
     waiting = Delivery.objects.filter(
-        order_id=order_id, status__in=(DeliveryStatus.PENDING, DeliveryStatus.ASSIGNED)
+        order_id__in=list(order_ids), status__in=(DeliveryStatus.PENDING, DeliveryStatus.ASSIGNED)
     )
     events: list[NewEvent] = []
     found = list(waiting.order_by("id"))

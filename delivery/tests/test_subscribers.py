@@ -41,6 +41,29 @@ class TestCancelledOrders:
         assert sent.status == "cancelled"
         assert Courier.objects.get(user=courier).load == 0
 
+    def test_are_cancelled_many_at_a_time(
+        self, sent: Delivery, shop: Shop, buyer: User, seller: User, courier: User
+    ) -> None:
+        order = make_order(buyer, (make_product(shop, "Rug"), 1))
+        accept_order(actor=seller, order_id=order.id)
+        wanted = NewDelivery(
+            order_id=str(order.id),
+            courier_id=courier.public_id,
+            destination=Destination(text="The blue door"),
+        )
+        other = create_delivery(actor=seller, wanted=wanted)
+        kept = make_order(buyer, (make_product(shop, "Vase"), 1))
+        assert sent.order_id is not None
+        for order_id in (sent.order_id, order.id, kept.id):
+            cancel_order(actor=buyer, order_id=order_id)
+
+        run_subscribers()
+
+        for delivery in (sent, other):
+            delivery.refresh_from_db()
+            assert delivery.status == "cancelled"
+        assert Courier.objects.get(user=courier).load == 0
+
     def test_change_nothing_that_is_on_its_way(self, sent: Delivery, admin: User) -> None:
         bring(sent, "in_transit")
 

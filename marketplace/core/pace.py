@@ -1,6 +1,8 @@
 """Work that can wait gives way to people who wait."""
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from marketplace.core import observe
 
@@ -17,3 +19,13 @@ def give_way(worked_s: float) -> None:
     """
     if observe.requests_in_hand() >= BUSY:
         time.sleep(min(REST * worked_s, LONGEST_REST_S))
+
+
+@contextmanager
+def giving_way() -> Iterator[None]:
+    """Give way after the block, which holds no lock any more then."""
+    began = time.perf_counter()
+    try:
+        yield
+    finally:
+        give_way(time.perf_counter() - began)

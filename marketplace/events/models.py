@@ -22,8 +22,9 @@ class TopicHead(BaseModel):
         # As a constraint: a unique column of text has a second index on PostgreSQL.
         constraints = [models.UniqueConstraint(fields=["topic"], name="head_topic")]
         indexes = [
+            # In the order in which those that wait are served.
             models.Index(
-                fields=["topic"],
+                fields=["updated_at", "topic"],
                 name="head_subscribers",
                 condition=models.Q(subscribers_pending=True),
             ),

@@ -1,6 +1,7 @@
 """How far each subscriber has come in each topic, and what happens where it cannot go on."""
 
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -10,8 +11,18 @@ import structlog
 from django.db.models import QuerySet
 
 from marketplace.core.clock import now
-from marketplace.core.db import IntegrityError, atomic, has_transactions, run, transactional
+from marketplace.core.db import (
+    RETRY_LIMIT_S,
+    IntegrityError,
+    atomic,
+    has_transactions,
+    run,
+    transactional,
+)
 from marketplace.core.errors import Unavailable
+from marketplace.core.pace import giving_way
+from marketplace.core.questions import Question, ask
+from marketplace.core.rows import insert_rows, new_row
 from marketplace.events.audit import record_audit
 from marketplace.events.models import Event, Position, TopicHead
 
@@ -21,18 +32,24 @@ Effect = Callable[[list[Event]], None]
 
 MAX_FAILURES = 5
 FIRST_REST_S = 1
+# So long many topics are tried together where others are in the way: alone they come through.
+PATIENCE_S = 1.0
 LAST_ERROR_MAX_CHARS = 1_000
 
 
 @dataclass(frozen=True, slots=True)
 class Subscription:
-    """What one subscriber wants and does. topics: how those that it reads begin."""
+    """What one subscriber wants and does. topics: how those that it reads begin.
+
+    from_now: what was recorded before it came is not for it. alone: one topic at a time.
+    """
 
     subscriber: str
     names: frozenset[str]
     topics: str
     effect: Effect
     from_now: bool
+    alone: bool
 
 
 class PositionMoved(Exception):
@@ -41,7 +58,11 @@ class PositionMoved(Exception):
 
 @dataclass(slots=True)
 class Reader:
-    """One subscriber in one topic, for the length of one visit."""
+    """One subscriber in one topic, for the length of one visit.
+
+    since: events from before it are not for this one, which is new here. taken: how many events it
+    has had in this visit.
+    """
 
     subscription: Subscription
     topic: str
@@ -50,19 +71,8 @@ class Reader:
     failed_at: datetime | None = None
     parked: bool = False
     stored: bool = False
-
-    @classmethod
-    def at(cls, position: Position, subscription: Subscription) -> "Reader":
-        """The reader that goes on where this row stands."""
-        return cls(
-            subscription=subscription,
-            topic=position.topic,
-            seq=position.seq,
-            failures=position.failures,
-            failed_at=position.updated_at if position.failures else None,
-            parked=position.parked_at is not None,
-            stored=True,
-        )
+    since: datetime | None = None
+    taken: int = 0
 
     def may_read(self) -> bool:
         """Not parked, and no failure so fresh that it rests: 1 s after the first, then doubling."""
@@ -71,62 +81,21 @@ class Reader:
         rest = timedelta(seconds=FIRST_REST_S * 2 ** (self.failures - 1))
         return self.failed_at is None or self.failed_at + rest <= now()
 
-    def next_batch(self, events: list[Event], upto: int) -> tuple[list[Event], int]:
-        """Its share of what was read up to `upto`, and where the position goes with it.
+    def share_of(self, events: Sequence[Event], upto: int) -> "Share":
+        """What it is to have of all that was read up to `upto`.
 
         An event that failed before is taken alone.
         """
-        share = [event for event in events if event.name in self.subscription.names]
+        names = self.subscription.names
+        share = [event for event in events if event.name in names]
+        if self.since is not None:
+            share = _after_the_last_before(self.since, share)
         if self.failures and len(share) > 1:
-            return share[:1], share[0].seq
-        return share, upto
+            return Share(self, share[:1], share[0].seq)
+        return Share(self, share, upto)
 
-    def take(self, events: list[Event], upto: int) -> int:
-        """Let the effect happen; how many events were taken.
-
-        A batch that fails is tried event by event, so that the one that fails is found.
-        """
-        if self._try(events, upto):
-            return len(events)
-        if len(events) == 1:
-            return 0
-        for count, event in enumerate(events):
-            if not self._try([event], event.seq):
-                return count
-        return len(events)
-
-    def _try(self, events: list[Event], upto: int) -> bool:
-        try:
-            run(lambda: self._apply(events, upto))
-        except (PositionMoved, Unavailable):
-            return False  # not the event's fault: the next visit reads the position anew
-        except Exception as error:  # noqa: BLE001  # an effect may raise anything, and is logged
-            if len(events) == 1:
-                self._note_failure(events[0], error)
-            return False
-        self.seq, self.failures, self.stored = upto, 0, True
-        return True
-
-    def _apply(self, events: list[Event], upto: int) -> None:
-        with atomic():
-            # First, so that the row's lock keeps a second runner out of the effect. Without
-            # transactions last: a crash may then repeat an effect, but never lose one.
-            if has_transactions():
-                self._move(upto)
-            self.subscription.effect(events)
-            if not has_transactions():
-                self._move(upto)
-
-    def _move(self, upto: int) -> None:
-        if not self.stored:
-            try:
-                self._create(seq=upto)
-            except IntegrityError as error:
-                raise PositionMoved from error
-        elif not self._row().update(seq=upto, failures=0, last_error="", updated_at=now()):
-            raise PositionMoved
-
-    def _note_failure(self, event: Event, error: Exception) -> None:
+    def note_failure(self, event: Event, error: Exception) -> None:
+        """Stand before this event, which rests or, after the fifth time, waits for somebody."""
         failures = self.failures + 1
         parked = failures >= MAX_FAILURES
         values: dict[str, Any] = {
@@ -140,7 +109,7 @@ class Reader:
             if self.stored:
                 run(lambda: self._row().update(**values))
             else:
-                run(lambda: self._create(**values))
+                run(lambda: insert_rows([self.new_position(**values)]))
         except IntegrityError:
             return  # another runner has had this event
         self.seq, self.failures, self.parked, self.stored = event.seq - 1, failures, parked, True
@@ -155,6 +124,11 @@ class Reader:
             exc_info=error,
         )
 
+    def new_position(self, **values: Any) -> Position:
+        """The row of one that has none yet."""
+        name = self.subscription.subscriber
+        return new_row(Position, subscriber=name, topic=self.topic, **values)
+
     def _row(self) -> QuerySet[Position]:
         return Position.objects.filter(
             subscriber=self.subscription.subscriber,
@@ -163,32 +137,139 @@ class Reader:
             parked_at__isnull=True,
         )
 
-    def _create(self, **values: Any) -> None:
-        Position.objects.create(subscriber=self.subscription.subscriber, topic=self.topic, **values)
+
+def _after_the_last_before(since: datetime, events: list[Event]) -> list[Event]:
+    earlier = [place for place, event in enumerate(events) if event.created_at < since]
+    return events[earlier[-1] + 1 :] if earlier else events
 
 
-def pass_over(readers: list[Reader], upto: int) -> None:
-    """Move readers that stand at the same seq behind a stretch in which nothing is theirs."""
-    if not readers:
-        return
-    topic, seq = readers[0].topic, readers[0].seq
-    stored = [reader.subscription.subscriber for reader in readers if reader.stored]
-    rows = Position.objects.filter(
-        topic=topic, seq=seq, subscriber__in=stored, parked_at__isnull=True
-    )
-    new = [
-        Position(subscriber=reader.subscription.subscriber, topic=topic, seq=upto)
-        for reader in readers
-        if not reader.stored
-    ]
-    if stored:
-        run(lambda: rows.update(seq=upto, failures=0, last_error="", updated_at=now()))
+@dataclass(frozen=True, slots=True)
+class Share:
+    """Events of one topic for one reader, in order, and where it stands once it has had them."""
+
+    reader: Reader
+    events: list[Event]
+    upto: int
+
+    def is_taken(self) -> None:
+        """The reader stands there."""
+        reader = self.reader
+        reader.seq, reader.failures, reader.stored = self.upto, 0, True
+        reader.taken += len(self.events)
+
+    def singly(self) -> Iterator["Share"]:
+        """The same, event by event."""
+        return (Share(self.reader, [event], event.seq) for event in self.events)
+
+
+def take(shares: Sequence[Share]) -> bool:
+    """Let one subscriber's effect happen, once for all these topics; whether all were taken.
+
+    What fails together is tried by halves, a topic alone, and event by event, so that the one that
+    fails is found, and keeps back nothing but what comes after it in its topic. Raises Unavailable
+    where the database lets not even that one through, which is not the event's fault.
+    """
+    if len(shares) > 1:
+        # Without transactions what a failure leaves behind stays, so it shall be little.
+        if has_transactions() and _try(shares) is None:
+            return True
+        middle = len(shares) // 2
+        return all([take(shares[:middle]), take(shares[middle:])])
+    [share] = shares
+    error = _try(shares)
+    if error is not None and len(share.events) > 1:
+        return all(take([single]) for single in share.singly())
+    if isinstance(error, Unavailable):
+        raise error
+    if error is not None and not isinstance(error, PositionMoved):
+        share.reader.note_failure(share.events[0], error)
+    return error is None
+
+
+def _try(shares: Sequence[Share]) -> Exception | None:
+    """Take these in one transaction; what it failed by."""
     try:
-        run(lambda: Position.objects.bulk_create(new))
+        with giving_way():
+            run(lambda: _apply(shares), limit_s=RETRY_LIMIT_S if len(shares) == 1 else PATIENCE_S)
+    except Exception as error:  # noqa: BLE001  # an effect may raise anything, and is logged
+        return error
+    for share in shares:
+        share.is_taken()
+    return None
+
+
+def _apply(shares: Sequence[Share]) -> None:
+    events = [event for share in shares for event in share.events]
+    with atomic():
+        # First, so that the rows' locks keep a second runner out of the effect. Without
+        # transactions last: a crash may then repeat an effect, but never lose one.
+        if has_transactions():
+            _move(shares)
+        shares[0].reader.subscription.effect(events)
+        if not has_transactions():
+            _move(shares)
+
+
+def _move(shares: Sequence[Share]) -> None:
+    stored = [share for share in shares if share.reader.stored]
+    new = [share for share in shares if not share.reader.stored]
+    if stored and ask(_moving(stored)) != len(stored):
+        raise PositionMoved
+    try:
+        insert_rows([share.reader.new_position(seq=share.upto) for share in new])
+    except IntegrityError as error:
+        raise PositionMoved from error
+
+
+def pass_over(shares: Sequence[Share]) -> None:
+    """Move readers, of whatever subscribers, behind stretches in which nothing is theirs."""
+    stored = [share for share in shares if share.reader.stored]
+    new = [share for share in shares if not share.reader.stored]
+    if stored:
+        run(lambda: ask(_moving(stored)))
+        for share in stored:
+            share.is_taken()
+    try:
+        run(lambda: insert_rows([share.reader.new_position(seq=share.upto) for share in new]))
     except IntegrityError:
         return  # another runner made some of them: the next visit reads them
-    for reader in readers:
-        reader.seq, reader.stored = upto, True
+    for share in new:
+        share.is_taken()
+
+
+def _moving(shares: Sequence[Share]) -> Question[int]:
+    """Move the positions that stand where they were read; how many that are."""
+    at = now()
+    moves = sorted(
+        (share.reader.subscription.subscriber, share.reader.topic, share.reader.seq, share.upto)
+        for share in shares
+    )
+
+    def elsewhere() -> int:
+        # Mostly all stand at the same seq and move to the same.
+        alike: dict[tuple[str, int, int], list[str]] = defaultdict(list)
+        for subscriber, topic, seq, upto in moves:
+            alike[subscriber, seq, upto].append(topic)
+        return sum(
+            Position.objects.filter(
+                subscriber=subscriber, topic__in=topics, seq=seq, parked_at__isnull=True
+            ).update(seq=upto, failures=0, last_error="", updated_at=at)
+            for (subscriber, seq, upto), topics in alike.items()
+        )
+
+    return Question(MOVE, [at, *map(list, zip(*moves, strict=True))], read=len, elsewhere=elsewhere)
+
+
+# Who moves several takes them in one order, so that nobody waits for one who waits for him.
+MOVE = f"""
+    UPDATE {Position._meta.db_table} AS position SET
+        seq = new.upto, failures = 0, last_error = '', updated_at = %s
+    FROM unnest(%s::text[], %s::text[], %s::bigint[], %s::bigint[])
+        AS new(subscriber, topic, seq, upto)
+    WHERE position.subscriber = new.subscriber AND position.topic = new.topic
+        AND position.seq = new.seq AND parked_at IS NULL
+    RETURNING position.seq
+"""  # noqa: S608  # the name of a table
 
 
 @transactional

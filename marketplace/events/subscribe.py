@@ -5,29 +5,28 @@ are there or neither is. So an effect writes to this database only; what leaves 
 e-mail, is a job that the effect enqueues.
 """
 
-import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable
-from datetime import datetime, timedelta
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from datetime import datetime
 from functools import partial
-from typing import Any
 
 import structlog
-from django.db.models import Max, Q, QuerySet
 
 from marketplace.core import jobs
-from marketplace.core.clock import now
-from marketplace.core.db import IntegrityError, has_transactions, run
-from marketplace.core.pace import give_way
-from marketplace.events.models import Event, Position, TopicHead
-from marketplace.events.positions import Effect, Reader, Subscription, pass_over
+from marketplace.core.db import IntegrityError, run
+from marketplace.core.errors import Unavailable
+from marketplace.core.pace import giving_way
+from marketplace.events.claims import Head, Page, claim, let_go
+from marketplace.events.models import Position, TopicHead
+from marketplace.events.positions import Effect, Reader, Share, Subscription, pass_over, take
+from marketplace.events.stretches import read, readers_of, within_reach
 
 logger = structlog.get_logger(__name__)
 
-BATCH = 200
+TOGETHER = 100
+"""So many of several topics: while their effect lasts, who records on its topics waits."""
 PAGE = 100
 TOPICS_PER_RUN = 1_000
-LEASE = timedelta(seconds=60)
 TICKER = "run_subscribers"
 # The row that says since when a subscriber exists is a position in no topic.
 NO_TOPIC = ""
@@ -36,15 +35,21 @@ _subscriptions: dict[str, Subscription] = {}
 
 
 def subscribes(
-    *, subscriber: str, names: Iterable[str], topics: str = "", from_now: bool = False
+    *,
+    subscriber: str,
+    names: Iterable[str],
+    topics: str = "",
+    from_now: bool = False,
+    alone: bool = False,
 ) -> Callable[[Effect], Effect]:
     """Decorator: `function(events)` gets every event with one of these names, in order per topic.
 
     topics: only of topics that begin so, such as `order:`; then copies of a fact that stand on
-    others leave no work behind.
-    It is called inside the transaction that moves the position, with 1 to 200 events of one topic;
-    a transaction that loses a race calls it again. A new subscriber reads the log from its
-    beginning, or, with `from_now`, what is recorded after its first start.
+    others leave no work behind. alone: of one topic at a time, for an effect that writes much.
+    It is called inside the transaction that moves the positions, with 1 to 200 events of one or
+    more topics; a transaction that loses a race, or fails, calls it again, with these or some of
+    them. A new subscriber reads the log from its beginning, or, with `from_now`, what is recorded
+    after its first start.
     Raises ValueError for a second function under the same name.
     """
 
@@ -52,7 +57,7 @@ def subscribes(
         if subscriber in _subscriptions:
             raise ValueError(f"The subscriber {subscriber} is registered twice.")
         _subscriptions[subscriber] = Subscription(
-            subscriber, frozenset(names), topics, effect, from_now
+            subscriber, frozenset(names), topics, effect, from_now, alone
         )
         return effect
 
@@ -93,17 +98,15 @@ def run_subscribers(limit: int = TOPICS_PER_RUN) -> int:
     taken = visits = 0
     idle: set[str] = set()
     while visits < limit:
-        page = _topics_with_work(but=idle, count=min(PAGE, limit - visits))
-        if not page:
+        with giving_way():
+            page = claim(but=idle, count=min(PAGE, limit - visits))
+        if not page.heads:
             break
-        for topic in page:
-            began = time.perf_counter()
-            count = _visit(topic, started)
-            give_way(time.perf_counter() - began)
+        for topic, count in _visit(page, started).items():
+            visits += 1
             taken += count
             if not count:
                 idle.add(topic)
-        visits += len(page)
     return taken
 
 
@@ -132,118 +135,75 @@ def _flag_every_topic() -> None:
         page = list(after.values_list("topic", flat=True)[:PAGE])
         if not page:
             return
-        _update(TopicHead.objects.filter(topic__in=page), subscribers_pending=True)
+        heads = TopicHead.objects.filter(topic__in=page)
+        run(partial(heads.update, subscribers_pending=True))
         last = page[-1]
 
 
-def _update(heads: QuerySet[TopicHead], **values: Any) -> int:
-    """One UPDATE by itself, repeated where it loses a race against those who record."""
-    return run(lambda: heads.update(**values))
+def _visit(page: Page, started: dict[str, datetime]) -> dict[str, int]:
+    """Give every subscriber what these topics have for it, and let them go.
 
-
-def _unleased() -> Q:
-    return Q(leased_until__isnull=True) | Q(leased_until__lte=now())
-
-
-def _topics_with_work(*, but: set[str], count: int) -> list[str]:
-    heads = TopicHead.objects.filter(_unleased(), subscribers_pending=True)
-    if but:
-        heads = heads.exclude(topic__in=sorted(but))
-    return list(heads.order_by("updated_at", "topic").values_list("topic", flat=True)[:count])
-
-
-def _visit(topic: str, started: dict[str, datetime]) -> int:
-    """Claim the topic, give every subscriber one batch, let it go; how many events were taken."""
-    until = now() + LEASE
-    heads = TopicHead.objects.filter(topic=topic)
-    free = heads.filter(_unleased(), subscribers_pending=True)
-    if not _update(free, leased_until=until):
-        return 0
-    all_read_upto = None
-    try:
-        head = heads.get()
-        taken, finished = _serve(head, started)
-        all_read_upto = head.last_seq if finished else None
-    finally:
-        _let_go(heads.filter(leased_until=until), all_read_upto)
-    return taken
-
-
-def _let_go(ours: QuerySet[TopicHead], all_read_upto: int | None) -> None:
-    """End the lease, and the flag too where everybody has read and nothing came after it."""
-    free: dict[str, Any] = {"leased_until": None, "updated_at": now()}
-    if all_read_upto is not None:
-        unchanged = ours.filter(last_seq=all_read_upto)
-        if _update(unchanged, subscribers_pending=False, **free):
-            return
-    _update(ours, **free)
-
-
-def _serve(head: TopicHead, started: dict[str, datetime]) -> tuple[int, bool]:
-    """One batch for every subscriber: events taken, and whether all have read everything."""
-    end = _readable_end(head)
-    readers = _readers(head, started)
-    abreast: dict[int, list[Reader]] = defaultdict(list)
-    for reader in readers:
-        if reader.seq < end and reader.may_read():
-            abreast[reader.seq].append(reader)
-    # Mostly all stand at the same seq, so that one query reads for all of them.
-    taken = sum(_read_together(group, end) for group in abreast.values())
-    return taken, all(reader.parked or reader.seq >= head.last_seq for reader in readers)
-
-
-def _readable_end(head: TopicHead) -> int:
-    """The last seq whose event is surely there: with transactions that of the head.
-
-    Without them a head moves before its event is written, so the newest event counts, and a
-    number below it that the log does not hold is an empty slot.
+    How many events were taken, by topic; without those that wait for their turn until others have
+    been read.
     """
-    if has_transactions():
-        return head.last_seq
-    events = Event.objects.filter(topic=head.topic, seq__lte=head.last_seq)
-    return events.aggregate(last=Max("seq"))["last"] or 0
+    visited: Collection[str] = [head.topic for head in page.heads]
+    done: list[str] = []
+    try:
+        readers = _serve(page.heads, started)
+        visited = readers.keys()
+        done = [head.topic for head in page.heads if _has_been_read(head, readers)]
+    finally:
+        with giving_way():
+            let_go(page, visited=visited, done=done)
+    return {topic: sum(reader.taken for reader in those) for topic, those in readers.items()}
 
 
-def _readers(head: TopicHead, started: dict[str, datetime]) -> list[Reader]:
-    positions = {
-        position.subscriber: position
-        for position in Position.objects.filter(topic=head.topic).order_by("subscriber")
-    }
-    readers = []
-    for one in subscriptions_to(head.topic):
-        position = positions.get(one.subscriber)
-        if position is None:
-            start = _start(head, since=started[one.subscriber]) if one.from_now else 0
-            readers.append(Reader(subscription=one, topic=head.topic, seq=start))
-        else:
-            readers.append(Reader.at(position, one))
+def _has_been_read(head: Head, readers: dict[str, list[Reader]]) -> bool:
+    """Whether everybody has had what was there when the topic was claimed."""
+    those = readers.get(head.topic)
+    return those is not None and all(one.parked or one.seq >= head.last_seq for one in those)
+
+
+def _serve(heads: Sequence[Head], started: dict[str, datetime]) -> dict[str, list[Reader]]:
+    """Everybody's share of these topics; who reads them, by topic, as they stand then."""
+    with giving_way():
+        subscriptions = {head.topic: subscriptions_to(head.topic) for head in heads}
+        readers = readers_of(heads, subscriptions, started)
+        ahead = within_reach(heads, readers)
+        read(ahead)
+    taking: dict[str, list[Share]] = defaultdict(list)
+    passing: list[Share] = []
+    for stretch in ahead:
+        for reader in stretch.readers:
+            share = reader.share_of(stretch.events, stretch.upto)
+            mine = taking[reader.subscription.subscriber] if share.events else passing
+            mine.append(share)
+    with giving_way():
+        pass_over(passing)
+    for subscriber in sorted(taking):
+        try:
+            for shares in _together(taking[subscriber]):
+                take(shares)
+        except Unavailable:
+            continue  # nobody's fault: the next visit reads the positions anew
     return readers
 
 
-def _start(head: TopicHead, *, since: datetime) -> int:
-    """The last seq recorded before `since`."""
-    earlier = Event.objects.filter(topic=head.topic, created_at__lt=since).order_by("-seq")
-    return earlier.values_list("seq", flat=True).first() or 0
-
-
-def _read_together(readers: list[Reader], end: int) -> int:
-    """Read once for subscribers that stand at the same seq, and give each its share."""
-    names = frozenset[str]().union(*(reader.subscription.names for reader in readers))
-    between = Event.objects.filter(
-        topic=readers[0].topic, seq__gt=readers[0].seq, seq__lte=end, name__in=sorted(names)
-    )
-    events = list(between.order_by("seq")[:BATCH])
-    upto = events[-1].seq if len(events) == BATCH else end
-    taken = 0
-    passing = []
-    for reader in readers:
-        batch, target = reader.next_batch(events, upto)
-        if batch:
-            taken += reader.take(batch, target)
-        else:
-            passing.append(reader)
-    pass_over(passing, upto)
-    return taken
+def _together(shares: Sequence[Share]) -> Iterator[list[Share]]:
+    """As many topics at a time as one transaction takes; one that has failed before goes alone."""
+    batch: list[Share] = []
+    size = 0
+    for share in shares:
+        if share.reader.failures or share.reader.subscription.alone:
+            yield [share]
+            continue
+        size += len(share.events)
+        if batch and size > TOGETHER:
+            yield batch
+            batch, size = [], len(share.events)
+        batch.append(share)
+    if batch:
+        yield batch
 
 
 def wake() -> None:
