@@ -71,9 +71,10 @@ class Position(BaseModel):
     last_error = models.TextField(blank=True, default="")
 
     class Meta:
+        # A visit asks for everybody in its topics: by topic first.
         constraints = [
             models.UniqueConstraint(
-                fields=["subscriber", "topic"], name="position_subscriber_topic"
+                fields=["topic", "subscriber"], name="position_topic_subscriber"
             )
         ]
 

@@ -396,6 +396,43 @@ class TestManyTopics:
         assert list(flagged.values_list("topic", "leased_until")) == [("room:001", None)]
 
 
+class TestGathering:
+    @pytest.fixture
+    def rests(self, monkeypatch: pytest.MonkeyPatch) -> list[float]:
+        rests: list[float] = []
+        monkeypatch.setattr("marketplace.events.subscribe.time.sleep", rests.append)
+        return rests
+
+    def test_waits_for_more_where_work_comes_as_quickly_as_it_is_done(
+        self, rests: list[float]
+    ) -> None:
+        def answer(events: list[Event]) -> None:
+            for event in events:
+                if event.seq < 6:
+                    record(event.topic, "thing.happened", {})
+
+        subscribes(subscriber="answer", names=["thing.happened"])(answer)
+        rooms(2)
+
+        assert run_subscribers() == 12
+
+        # Six pages with work and the empty one behind them; the first three go without a rest.
+        assert rests.count(subscribe.GATHER_S) == 4
+
+    def test_keeps_nobody_waiting_who_has_much_or_little_to_do(
+        self, rests: list[float], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        Ledger()
+        monkeypatch.setattr(subscribe, "PAGE", 2)
+        rooms(9)
+
+        assert run_subscribers() == 9
+        happen("room:000")
+        assert run_subscribers() == 1
+
+        assert subscribe.GATHER_S not in rests
+
+
 class TestEmptySlots:
     def test_are_passed_over_once_the_head_has_moved_on(
         self, monkeypatch: pytest.MonkeyPatch
