@@ -30,6 +30,8 @@ MAX_TOKEN_CHARS = 8192
 LATEST_TIME_S = 253_402_300_799  # the end of the year 9999
 VERIFIED_TOKENS = 8192
 
+KNOWN_HEADERS = 16
+SIGNATURES = jwt.PyJWS(algorithms=[ALGORITHM])
 # Keys of a header that name a key from outside, or that a verifier must understand to go on.
 REFUSED_HEADERS = frozenset({"jku", "jwk", "x5u", "x5c", "crit", "b64", "zip"})
 HEADER_TYPES = frozenset({"JWT", "access", "at+jwt"})
@@ -59,6 +61,8 @@ class KeyRingBackend(TokenBackend):
         super().__init__(ALGORITHM, signing_key=keys[0], leeway=LEEWAY_S)
         self._keys = {key_id(key): key for key in reversed(keys)}
         self._headers = {"typ": "JWT", "kid": key_id(keys[0])}
+        # Headers of tokens that were good, as they were spelled: all of ours have the same.
+        self._known_headers: dict[str, str] = {}
 
     def encode(self, payload: dict[str, Any]) -> str:
         """Sign with the first key of the ring."""
@@ -72,8 +76,11 @@ class KeyRingBackend(TokenBackend):
         Times and kinds are judged by the token classes, with the project's own clock.
         """
         try:
-            key = self._verifying_key(jwt.get_unverified_header(token))
-            content = jwt.PyJWS(algorithms=[ALGORITHM]).decode(
+            header = token.partition(".")[0] if isinstance(token, str) else ""
+            key = self._known_headers.get(header)
+            if key is None:
+                key = self._verifying_key(jwt.get_unverified_header(token))
+            content = SIGNATURES.decode(
                 token, key, algorithms=[ALGORITHM], options={"verify_signature": verify}
             )
             payload = json.loads(content)
@@ -81,6 +88,8 @@ class KeyRingBackend(TokenBackend):
             raise TokenBackendError("Token is invalid") from error
         if not isinstance(payload, dict):
             raise TokenBackendError("Token is invalid")
+        if verify and header and len(self._known_headers) < KNOWN_HEADERS:
+            self._known_headers[header] = key
         return payload
 
     def _verifying_key(self, header: dict[str, Any]) -> str:

@@ -14,6 +14,7 @@ import jwt
 import pytest
 import time_machine
 from pytest_django import Settings
+from rest_framework_simplejwt.exceptions import TokenBackendError
 
 from accounts.enums import Issuer, TokenKind
 from accounts.models import AuthSession, User
@@ -250,6 +251,26 @@ class TestForgeries:
 
         with pytest.raises(InvalidToken):
             tokens.read_access(token)
+
+    @pytest.mark.parametrize("name", FORGERIES)
+    def test_refuses_where_a_good_token_had_the_same_header(self, name: str) -> None:
+        tokens.read_access(forge(claims()))
+        token = FORGERIES[name]()
+
+        with pytest.raises(InvalidToken):
+            tokens.read_access(token)
+
+    def test_remembers_no_header_of_a_token_that_was_refused(self) -> None:
+        backend = tokens.KeyRingBackend([KEY])
+        header = {"note": "mine"}
+
+        with pytest.raises(TokenBackendError):
+            backend.decode(forge(claims(), header, key="some-other-secret-of-more-than-32-bytes"))
+        with pytest.raises(TokenBackendError):
+            backend.decode(forge("[]", header))
+        backend.decode(forge(claims(), header, key="another-secret-of-more-than-32-bytes"), False)
+
+        assert backend._known_headers == {}
 
     def test_refuses_an_expired_one_by_name(self) -> None:
         with pytest.raises(TokenExpired):

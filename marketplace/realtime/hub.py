@@ -6,8 +6,11 @@ an event is encoded once per lane, and the events of one commit leave as one wri
 """
 
 import asyncio
-from collections.abc import Callable, Iterable
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
+from itertools import chain
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -291,6 +294,44 @@ class Hub:
                 session = membership.session
                 if session.user_id is None or session.user_id != signal.except_user:
                     session.write(encoded)
+
+    def deliver_presence(self, topic: str, signals: Sequence[tuple[int, Signal]]) -> None:
+        """Push these numbered signals in one write to each, without what he knows by his join."""
+        local = self.topics.get(topic)
+        if local is None:
+            return
+        spared = {signal.except_user for _, signal in signals}
+        for lane in local.lanes.values():
+            texts = [lane.signal(signal).texts for _, signal in signals] if lane.members else []
+            if not any(texts):
+                continue
+            shared: dict[int, Encoded] = {}
+            for membership in tuple(lane.members):
+                known = bisect_right(signals, membership.told, key=itemgetter(0))
+                encoded = shared.get(known)
+                if membership.session.user_id in spared:
+                    encoded = self._without_own(membership, signals[known:], texts[known:])
+                elif encoded is None:
+                    encoded = shared[known] = Encoded(list(chain.from_iterable(texts[known:])))
+                if encoded.texts:
+                    membership.session.write(encoded)
+
+    def _without_own(
+        self,
+        membership: "Membership",
+        signals: Sequence[tuple[int, Signal]],
+        texts: Sequence[list[bytes]],
+    ) -> Encoded:
+        """What a member is told who has caused some of it, or has another connection that did."""
+        user_id = membership.session.user_id
+        return Encoded(
+            [
+                text
+                for (_, signal), ones in zip(signals, texts, strict=True)
+                if user_id is None or signal.except_user != user_id
+                for text in ones
+            ]
+        )
 
     def _fan_out(self, local: LocalTopic, events: list[LiveEvent]) -> None:
         for lane in local.lanes.values():

@@ -54,6 +54,10 @@ class Presence:
         self._topics: dict[str, dict[str, dict[str, Entry]]] = {}
         # Topics whose entries of before were read; an arrival may be heard earlier than that.
         self._loaded: set[str] = set()
+        # What is to be told at the end of this turn: many come and go in one, but each member is
+        # written to once. Numbered, for who joins within the turn knows some of it by then.
+        self._waiting: dict[str, list[tuple[int, Signal]]] = {}
+        self._told = 0
 
     # -- local connections -----------------------------------------------------------------------
 
@@ -74,6 +78,7 @@ class Presence:
                 return  # it went while the store was asked: a ghost would be renewed for ever
         membership.presence = True
         self._arrived(topic, entry)
+        membership.told = self._told
         self._runtime.bridge.share_presence(topic, entry.ref, entry.pack())
 
     def leave(self, membership: "Membership") -> None:
@@ -172,7 +177,16 @@ class Presence:
     def _tell(
         self, topic: str, name: str, payload: dict[str, Any], except_user: str | None = None
     ) -> None:
-        self._runtime.hub.deliver_signal(Signal(topic, name, payload, except_user))
+        if not self._waiting:
+            self._runtime.loop.call_soon(self._tell_all)
+        self._told += 1
+        signal = Signal(topic, name, payload, except_user)
+        self._waiting.setdefault(topic, []).append((self._told, signal))
+
+    def _tell_all(self) -> None:
+        waiting, self._waiting = self._waiting, {}
+        for topic, signals in waiting.items():
+            self._runtime.hub.deliver_presence(topic, signals)
 
 
 def _online_at() -> str:

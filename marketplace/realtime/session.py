@@ -79,6 +79,7 @@ class Membership:
         "presence",
         "ref",
         "session",
+        "told",
     )
 
     lane: "Lane"
@@ -93,6 +94,8 @@ class Membership:
         # The client has more pages to fetch until then; 0 = it has everything.
         self.paging_until = 0.0
         self.presence = False
+        # Arrivals and departures up to this one stood in the answer to the join.
+        self.told = 0
         # Held from the start, without a join.
         self.is_given = False
 
@@ -336,10 +339,11 @@ class Session:
             self._refuse_join(topic, ref, AppError(), asked)
             return
         self._answer(membership, ref, answer)
-        for name, payload in answer.history:
-            self.push(membership, name, payload)
+        pushes = [self.wire.push(membership, name, payload) for name, payload in answer.history]
+        self.pending += [text for text in pushes if text is not None]
         if topic.consumer.shows_presence and self.user is not None:
             self.runtime.presence.welcome(membership)
+        self.flush()
         self.runtime.hub.release(membership, latest_seq=answer.latest_seq)
 
     async def hold(self, spelled: str) -> None:
@@ -364,7 +368,8 @@ class Session:
     def _answer(self, membership: Membership, ref: Ref, answer: Answer) -> None:
         membership.last = answer.last_sent
         membership.paging_until = self.runtime.loop.time() + PAGING_S if answer.has_more else 0.0
-        self.send([self.wire.reply_ok(ref, orjson.dumps(answer.response()))])
+        # It leaves in one write with what follows at once.
+        self.pending.append(self.wire.reply_ok(ref, orjson.dumps(answer.response())))
 
     def _refuse_join(self, topic: TopicRef | None, ref: Ref, error: AppError, asked: str) -> None:
         reason = error.code
@@ -400,6 +405,7 @@ class Session:
             answer.state["online"] = self.runtime.presence.online(membership.ref.topic)
         answer.last_sent = max(answer.last_sent, membership.last if since is None else 0)
         self._answer(membership, ref, answer)
+        self.flush()
         self.runtime.hub.release(membership, latest_seq=answer.latest_seq)
 
     def leave(self, spelled: str, ref: Ref) -> None:

@@ -253,7 +253,7 @@ class TestPresence:
         here.presence.sweep()
 
         assert here.presence.online(TOPIC) == ["u-asha"]
-        assert asha.names == ["user_joined", "user_left"]
+        await settle(lambda: asha.names == ["user_joined", "user_left"])
 
 
 class TestSweep:

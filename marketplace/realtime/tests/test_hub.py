@@ -237,6 +237,22 @@ class TestLanes:
         scene.hub.deliver_signal(Signal(TOPIC, "typing", {}, except_user="other"))
         assert listener.seqs == [0]
 
+    async def test_spare_each_of_many_signals_the_one_who_caused_it(self) -> None:
+        scene = Scene()
+        (asha, one), (bruno, two) = scene.arrive("asha"), scene.arrive("bruno")
+        for membership in (one, two):
+            scene.hub.release(membership, latest_seq=0)
+        two.told = 2
+        signals = [
+            Signal(TOPIC, "typing", {"event_seq": place}, except_user=user)
+            for place, user in enumerate(["bruno", "asha", None, "bruno"], start=1)
+        ]
+
+        scene.hub.deliver_presence(TOPIC, list(enumerate(signals, start=1)))
+
+        assert (asha.seqs, bruno.seqs) == ([1, 3, 4], [3])
+        assert (len(asha.encodings), len(bruno.encodings)) == (1, 1)
+
     async def test_forget_a_topic_with_its_last_member(self) -> None:
         scene = Scene()
         opened: list[str] = []

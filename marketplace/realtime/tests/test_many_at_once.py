@@ -137,6 +137,75 @@ class TestJoins:
         asked[1].cancel()
 
 
+async def joined(here: Sequence[PlainSocket], room: Room) -> list[list[str]]:
+    """Who is online, as each is told by the answer to a join that all send at one moment."""
+    topic = f"room:{room.id}"
+    replies = await asyncio.gather(*(one.ask(type="join", topic=topic) for one in here))
+    return [reply["response"]["online"] for reply in replies]
+
+
+async def told_of(socket: PlainSocket, name: str) -> list[str]:
+    """The people of whom this event tells."""
+    return [
+        frame["payload"]["user_id"] for frame in await socket.rest() if frame.get("event") == name
+    ]
+
+
+class TestPresence:
+    async def test_of_many_who_come_leaves_in_one_write(
+        self, sockets: Sockets, room: Room, people: list[User]
+    ) -> None:
+        sockets.direct = True
+        watcher, *others = await connected(sockets, people)
+        await joined([watcher], room)
+        await watcher.rest()
+        watcher.frames.writes.clear()
+
+        await joined(others, room)
+
+        assert sorted(await told_of(watcher, "user_joined")) == sorted(
+            one.public_id for one in people[1:]
+        )
+        assert len(watcher.frames.writes) == 1
+
+    async def test_tells_who_comes_of_everybody_once(
+        self, sockets: Sockets, room: Room, people: list[User]
+    ) -> None:
+        coming = await connected(sockets, people)
+
+        online = await joined(coming, room)
+
+        for one, user, known in zip(coming, people, online, strict=True):
+            [own, *later] = await told_of(one, "user_joined")
+            assert own == user.public_id
+            assert sorted([*known, *later]) == sorted(one.public_id for one in people)
+
+    async def test_tells_all_connections_of_one_person_of_the_others_alone(
+        self, sockets: Sockets, room: Room, people: list[User]
+    ) -> None:
+        watcher = await sockets.plain(people[0])
+        await joined([watcher], room)
+        await watcher.rest()
+
+        await joined(await connected(sockets, people[:2]), room)
+
+        assert await told_of(watcher, "user_joined") == [people[1].public_id]
+
+    async def test_keeps_the_order_of_one_who_comes_and_goes(
+        self, sockets: Sockets, room: Room, people: list[User]
+    ) -> None:
+        watcher, other = await connected(sockets, people[:2])
+        await joined([watcher], room)
+        await watcher.rest()
+
+        for _ in range(2):
+            await joined([other], room)
+            await other.ask(type="leave", topic=f"room:{room.id}")
+
+        names = [frame["event"] for frame in await watcher.rest()]
+        assert names == ["user_joined", "user_left"] * 2
+
+
 class TestConnections:
     async def test_that_come_together_are_identified_together(
         self, sockets: Sockets, people: list[User], monkeypatch: pytest.MonkeyPatch
