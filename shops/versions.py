@@ -14,7 +14,8 @@ from uuid import UUID
 
 from django.db import connection
 
-from marketplace.core.db import fetch_all_planned, fetch_planned
+from marketplace.core.planned import fetch_all_planned, fetch_planned
+from marketplace.core.vendor import is_postgresql
 from shops import search
 from shops.enums import ProductStatus
 from shops.models import Product, Sku
@@ -45,7 +46,7 @@ QUICKLY_SORTED = 2_000
 
 def has_versions() -> bool:
     """Whether this database marks versions."""
-    return connection.vendor == "postgresql"
+    return is_postgresql()
 
 
 def find_versions(product_ids: Collection[UUID]) -> dict[str, str]:

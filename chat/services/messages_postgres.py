@@ -12,13 +12,14 @@ from uuid import UUID
 
 import orjson
 from django.conf import settings
-from django.db import connection
 
 from marketplace.core.clock import now, wire_time
 from marketplace.core.context import request_id
-from marketplace.core.db import fetch_planned, on_commit
+from marketplace.core.db import on_commit
 from marketplace.core.ids import uuid7
 from marketplace.core.observe import EVENTS_RECORDED
+from marketplace.core.planned import fetch_planned
+from marketplace.core.vendor import is_postgresql
 from marketplace.events import live
 from marketplace.events.record import is_subscribed, wake_subscribers
 
@@ -106,7 +107,7 @@ class Placed:
 def applies(commands: "Sequence[SendCommand]") -> bool:
     """Whether this batch may take the short way: PostgreSQL, and nothing that needs a look-up."""
     return (
-        connection.vendor == "postgresql"
+        is_postgresql()
         and not settings.FAILPOINT
         and all(not one.mentions and one.reply_to_id is None for one in commands)
     )

@@ -11,7 +11,8 @@ from accounts.models import User
 from chat.models import Room
 from chat.services.messages import SendCommand, send_messages
 from chat.tests.factories import make_group
-from marketplace.core.db import dedicate_connection, discard_connection
+from marketplace.core.db import discard_connection
+from marketplace.core.planned import dedicate_connection
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),

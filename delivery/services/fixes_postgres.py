@@ -14,10 +14,10 @@ from uuid import UUID
 
 import orjson
 from django.conf import settings
-from django.db import connection
 
 from marketplace.core.clock import now
-from marketplace.core.db import fetch_planned
+from marketplace.core.planned import fetch_planned
+from marketplace.core.vendor import is_postgresql
 
 if TYPE_CHECKING:
     from delivery.services.fixes import Entry, Judged
@@ -84,7 +84,7 @@ class StoredTrail(NamedTuple):
 
 def applies() -> bool:
     """Whether positions may take the short way here."""
-    return connection.vendor == "postgresql" and not settings.FAILPOINT
+    return is_postgresql() and not settings.FAILPOINT
 
 
 def read_trails(wanted: Collection[tuple[UUID, UUID]], *, limit: int) -> list[StoredTrail]:

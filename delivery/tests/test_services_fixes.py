@@ -32,9 +32,9 @@ from delivery.tests.factories import (
 )
 from marketplace.core import limits
 from marketplace.core.clock import now
-from marketplace.core.db import fetch_planned
 from marketplace.core.errors import AppError
 from marketplace.core.ids import uuid7
+from marketplace.core.planned import fetch_planned
 from marketplace.events import live
 from marketplace.events.live import Signal
 from marketplace.events.models import Event

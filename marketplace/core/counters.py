@@ -1,10 +1,11 @@
-"""Numbers that count over the whole instance, without gaps."""
+"""Numbers that count over the whole instance."""
 
 from django.db.models import F
 
 from marketplace.core.db import in_transaction
 from marketplace.core.models import Counter
-from marketplace.core.questions import Question, Rows, ask
+from marketplace.core.planned import Rows
+from marketplace.core.questions import Question, ask
 
 ADD = f"""
     UPDATE {Counter._meta.db_table} SET value = value + %s WHERE name = %s RETURNING value
@@ -22,7 +23,9 @@ def next_numbers(name: str, *, count: int = 1, first: int) -> int:
 
 
 def numbering(name: str, *, count: int = 1, first: int) -> Question[int]:
-    """`next_numbers`, to travel with others."""
+    """`next_numbers`, to travel with others; asked `ahead` of them nobody waits for the commit, and
+    who fails may leave a gap.
+    """
     if not in_transaction():
         raise RuntimeError("A number is taken inside atomic(), with the thing that it numbers.")
 

@@ -11,7 +11,7 @@ import random
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any, ParamSpec, TypeVar, cast
 
@@ -20,14 +20,14 @@ from django.db import IntegrityError, InterfaceError, OperationalError, connecti
 from django.db import transaction as django_transaction
 
 from marketplace.core.errors import Unavailable
-from marketplace.core.queries import counted
+from marketplace.core.planned import is_dedicated
+from marketplace.core.vendor import is_mongodb, is_postgresql, is_sqlite
 from marketplace.core.write_queue import write_turn
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 RETRY_LIMIT_S = 5.0
-ONLY_WHEN_ASKED = 2**31
 # Serialization failure, deadlock, and a lock that was waited for too long.
 RETRYABLE_SQLSTATES = frozenset({"40001", "40P01", "55P03"})
 # MongoDB's WriteConflict, and those same three from a MongoDB-wire server that stands on
@@ -39,11 +39,6 @@ RETRYABLE_CODES = frozenset({112}) | {
 
 _state = threading.local()
 _mongo_transactions: dict[str, bool] = {}
-
-
-def is_mongodb() -> bool:
-    """Whether the default database speaks the MongoDB wire."""
-    return connection.vendor == "mongodb"
 
 
 def has_transactions() -> bool:
@@ -66,6 +61,11 @@ def in_transaction() -> bool:
     return getattr(_state, "depth", 0) > 0
 
 
+def ends_transaction() -> bool:
+    """Whether the block in which the caller stands is the whole transaction of the connection."""
+    return getattr(_state, "depth", 0) == 1 and len(connection.atomic_blocks) == 1
+
+
 @contextmanager
 def atomic() -> Iterator[None]:
     """All or nothing. An inner block is part of the outermost one, never a savepoint.
@@ -84,7 +84,7 @@ def atomic() -> Iterator[None]:
 
 def _transaction(*, outermost: bool) -> AbstractContextManager[Any]:
     if not is_mongodb():
-        if outermost and connection.vendor == "sqlite" and not connection.in_atomic_block:
+        if outermost and is_sqlite() and not connection.in_atomic_block:
             return _transaction_in_turn()
         # The outermost of ours may still stand inside a test's transaction, as a savepoint.
         return django_transaction.atomic(savepoint=outermost)
@@ -202,15 +202,10 @@ def transactional(function: Callable[P, T]) -> Callable[P, T]:
     return in_one_transaction
 
 
-def dedicate_connection() -> None:
-    """Say that this thread keeps one connection for one kind of statement, until it discards it."""
-    _state.dedicated = True
-
-
 def discard_connection() -> None:
     """Really close this thread's connection, so that no pool hands it on as this thread left it."""
     raw = connection.connection
-    if raw is not None and connection.vendor == "postgresql":
+    if raw is not None and is_postgresql():
         raw.close()
     connection.close()
 
@@ -220,59 +215,8 @@ def hand_back_connection() -> None:
 
     Else those who wait would keep from the one whom they wait for what he needs to go on.
     """
-    dedicated = getattr(_state, "dedicated", False)
-    if settings.DATABASE_HAS_POOL and not dedicated and not connection.in_atomic_block:
+    if settings.DATABASE_HAS_POOL and not is_dedicated() and not connection.in_atomic_block:
         connection.close()
-
-
-def fetch_planned(statement: str, parameters: list[Any]) -> list[tuple[Any, ...]]:
-    """The rows of PostgreSQL's one statement that is worth being prepared; `%s` for parameters.
-
-    On a dedicated connection it is planned once, by its indexes alone: a plan by the statistics of
-    a young database would soon be wrong. Elsewhere it is planned each time, since the settings that
-    this takes would concern other statements too.
-    """
-    raw, prepare = _planning_connection()
-    with counted(), connection.wrap_database_errors:
-        rows: list[tuple[Any, ...]] = _send(raw, statement, parameters, prepare).fetchall()
-        return rows
-
-
-def fetch_all_planned(
-    statements: Sequence[tuple[str, list[Any]]], *, rows: bool = True
-) -> list[list[tuple[Any, ...]]]:
-    """The rows of each of these, as `fetch_planned`, sent one behind the other without waiting.
-
-    One that fails fails all. rows=False: for statements that give none.
-    """
-    raw, prepare = _planning_connection()
-    with counted(), connection.wrap_database_errors:
-        with raw.pipeline():
-            sent = [_send(raw, *statement, prepare) for statement in statements]
-        return [cursor.fetchall() for cursor in sent] if rows else []
-
-
-def _planning_connection() -> tuple[Any, bool]:
-    """The driver's connection of this thread, and whether it plans a statement once."""
-    # As before each of Django's own statements: a connection that has died is opened again.
-    connection.close_if_health_check_failed()
-    connection.ensure_connection()
-    raw: Any = connection.connection
-    dedicated: bool = getattr(_state, "dedicated", False)
-    if dedicated and raw.prepare_threshold is None:
-        # Django's default switches preparing off, even where a call asks for it.
-        raw.prepare_threshold = ONLY_WHEN_ASKED
-        with connection.wrap_database_errors:
-            raw.execute("SET plan_cache_mode = force_generic_plan")
-            for way in ("seqscan", "hashjoin", "mergejoin"):
-                raw.execute(f"SET enable_{way} = off")
-    return raw, dedicated
-
-
-def _send(raw: Any, statement: str, parameters: list[Any], prepare: bool) -> Any:
-    import psycopg
-
-    return psycopg.Cursor(raw).execute(statement, parameters, prepare=prepare or None)
 
 
 def is_lost_race(error: BaseException) -> bool:
@@ -316,10 +260,8 @@ def is_unreachable(error: BaseException) -> bool:
 __all__ = [
     "IntegrityError",
     "atomic",
-    "dedicate_connection",
     "discard_connection",
-    "fetch_all_planned",
-    "fetch_planned",
+    "ends_transaction",
     "hand_back_connection",
     "has_transactions",
     "in_transaction",

@@ -8,12 +8,12 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from django.db import connection, models
+from django.db import models
 
-from marketplace.core.db import fetch_all_planned, fetch_planned
+from marketplace.core.planned import Rows, fetch_all_planned, fetch_planned
+from marketplace.core.vendor import is_postgresql
 
 Answer = TypeVar("Answer")
-Rows = list[tuple[Any, ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,17 +32,25 @@ class Question(Generic[Answer]):
 
 def ask(question: Question[Answer]) -> Answer:
     """The answer to one question."""
-    if connection.vendor != "postgresql":
+    if not is_postgresql():
         return question.elsewhere()
     return question.read(fetch_planned(question.statement, question.values))
 
 
-def ask_all(*questions: Question[Any]) -> list[Any]:
-    """The answers to all of these, in their order."""
-    if connection.vendor != "postgresql":
-        return [question.elsewhere() for question in questions]
-    found = fetch_all_planned([(question.statement, question.values) for question in questions])
-    return [question.read(rows) for question, rows in zip(questions, found, strict=True)]
+def ask_all(*questions: Question[Any], ahead: Question[Any] | None = None) -> list[Any]:
+    """The answers to all of these, in their order.
+
+    ahead: at the beginning of a transaction, the one that comes first of all. PostgreSQL answers it
+    in a transaction of its own, so that nobody waits for the end of ours, and what it changes stays
+    whatever becomes of ours.
+    """
+    in_order = questions if ahead is None else (ahead, *questions)
+    if not is_postgresql():
+        return [question.elsewhere() for question in in_order]
+    found = fetch_all_planned(
+        [(question.statement, question.values) for question in in_order], ahead=ahead is not None
+    )
+    return [question.read(rows) for question, rows in zip(in_order, found, strict=True)]
 
 
 def which_are_there(

@@ -14,17 +14,17 @@ from functools import lru_cache
 from operator import attrgetter
 from typing import Any, TypeVar
 
-import orjson
 from django.db import connection, models
 from django.db.models.base import ModelState
 
-from marketplace.core.db import fetch_all_planned
-from marketplace.core.jsontext import write_json
+from marketplace.core.arrays import json_array, long_text_array, plain_array, text_array
+from marketplace.core.db import atomic, ends_transaction
+from marketplace.core.planned import Statement, run_planned
+from marketplace.core.vendor import is_postgresql
 
 Row = TypeVar("Row", bound=models.Model)
-Statement = tuple[str, list[Any]]
-Column = Callable[[Sequence[Any]], str]
-Array = Callable[[list[Any]], str]
+Column = Callable[[Sequence[Any]], bytes]
+Array = Callable[[list[Any]], bytes]
 LENGTH = re.compile(r"\(.*\)")
 
 _state = threading.local()
@@ -63,23 +63,24 @@ def _defaults_of(model: type[models.Model]) -> tuple[dict[str, Any], list[tuple[
 
 
 @contextmanager
-def inserting_together() -> Iterator[None]:
-    """What is inserted within the block goes in at its end, all at once.
+def inserting_at_commit() -> Iterator[None]:
+    """`atomic()`, where what is inserted goes in at the end, all at once and with the commit.
 
     So nothing in the block may read it, and what an insert refuses is raised by the end of the
     block. On databases that gain nothing by it each goes in at its time.
     """
-    if connection.vendor != "postgresql" or getattr(_state, "later", None) is not None:
-        yield
-        return
-    later: list[Statement] = []
-    _state.later = later
-    try:
-        yield
-    finally:
-        _state.later = None
-    if later:
-        fetch_all_planned(later, rows=False)
+    with atomic():
+        if not is_postgresql() or getattr(_state, "later", None) is not None:
+            yield
+            return
+        later: list[Statement] = []
+        _state.later = later
+        try:
+            yield
+        finally:
+            _state.later = None
+        if later:
+            run_planned(later, commit=ends_transaction())
 
 
 def insert_rows(*batches: Sequence[models.Model]) -> None:
@@ -89,7 +90,7 @@ def insert_rows(*batches: Sequence[models.Model]) -> None:
     IntegrityError as `bulk_create` does; then none of them is there.
     """
     filled = [batch for batch in batches if batch]
-    if connection.vendor != "postgresql":
+    if not is_postgresql():
         for batch in filled:
             manager: Any = type(batch[0])._default_manager  # noqa: SLF001  # Django's public name
             manager.bulk_create(batch)
@@ -106,7 +107,7 @@ def insert_rows(*batches: Sequence[models.Model]) -> None:
     if later is not None:
         later += statements
     elif statements:
-        fetch_all_planned(statements, rows=False)
+        run_planned(statements)
 
 
 @lru_cache
@@ -138,30 +139,8 @@ def _column_of(field: Any) -> Column:
     raise TypeError(f"{type(target).__name__} cannot be inserted in this way.")
 
 
-def _plain_array(values: list[Any]) -> str:
-    """Values whose text needs no escape: their JSON is PostgreSQL's array but for the brackets."""
-    return f"{{{orjson.dumps(values, default=str)[1:-1].decode()}}}"
-
-
-def _text_array(values: list[str | None]) -> str:
-    """Texts. An array knows two of JSON's escapes; texts that need another are rare."""
-    array = _plain_array(values)
-    if "\\" not in array.replace(r"\\", "").replace(r"\"", ""):
-        return array
-    return "{" + ",".join(["NULL" if one is None else _quoted(one) for one in values]) + "}"
-
-
-def _quoted(value: str) -> str:
-    return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
-
-
-def _json_array(values: list[Any]) -> str:
-    """JSON texts hold no control character, so what is escaped are quotes and backslashes alone."""
-    return _plain_array([None if one is None else write_json(one).decode() for one in values])
-
-
 _ARRAYS: tuple[tuple[Any, Array], ...] = (
-    (models.JSONField, _json_array),
+    (models.JSONField, json_array),
     (
         (
             models.UUIDField,
@@ -170,7 +149,8 @@ _ARRAYS: tuple[tuple[Any, Array], ...] = (
             models.DecimalField,
             models.DateTimeField,
         ),
-        _plain_array,
+        plain_array,
     ),
-    ((models.CharField, models.TextField), _text_array),
+    (models.TextField, long_text_array),
+    (models.CharField, text_array),
 )

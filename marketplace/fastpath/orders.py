@@ -200,30 +200,27 @@ class _Answers:
 
     def __init__(self, wishes: Mapping[PlaceCommand, Wish]) -> None:
         self._wishes = wishes
-        self._bodies: dict[UUID, dict[str, Any]] = {}
+        self._placed: list[tuple[Wish, Order, dict[str, Any]]] = []
+        self._tried: list[Wish] = []
 
-    def prepare(self, orders: Sequence[Order]) -> None:
-        """Have the bodies ready but for the numbers."""
-        bodies = storefront_orders(orders)
-        self._bodies = {order.id: body for order, body in zip(orders, bodies, strict=True)}
-
-    def keep(self, commands: Sequence[PlaceCommand], outcomes: Sequence[Order | AppError]) -> None:
-        """Write the answers of these and store them."""
-        tried = [self._wishes[command] for command in commands]
-        for wish, outcome in zip(tried, outcomes, strict=True):
+    def prepare(
+        self, commands: Sequence[PlaceCommand], outcomes: Sequence[Order | AppError]
+    ) -> None:
+        """Write the answers of these, as far as they are known."""
+        self._placed, self._tried = [], [self._wishes[command] for command in commands]
+        bodies = iter(storefront_orders([one for one in outcomes if isinstance(one, Order)]))
+        for wish, outcome in zip(self._tried, outcomes, strict=True):
             wish.outcome = outcome
             if isinstance(outcome, Order):
-                wish.answer = FastAnswer(CREATED, write_json(self._body(outcome)))
+                self._placed.append((wish, outcome, next(bodies)))
             else:
                 wish.answer = PLACE.refusal(wish.request, outcome)
-        keep_all(list(_to_keep(tried)))
 
-    def _body(self, order: Order) -> dict[str, Any]:
-        body = self._bodies.get(order.id)
-        if body is None:
-            # One that an earlier request has placed.
-            return storefront_orders([order])[0]
-        return body | names_of(order.number)
+    def keep(self) -> None:
+        """Write the numbers, too, and store the answers."""
+        for wish, order, body in self._placed:
+            wish.answer = FastAnswer(CREATED, write_json(body | names_of(order.number)))
+        keep_all(list(_to_keep(self._tried)))
 
 
 def _to_keep(wishes: Sequence[Wish]) -> Iterator[KeptAnswer]:

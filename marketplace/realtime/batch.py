@@ -10,15 +10,15 @@ One writer thread per topic keeps the order: what is acked earlier has the lower
 import asyncio
 import queue
 import threading
-import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import structlog
 
-from marketplace.core.db import dedicate_connection, discard_connection
+from marketplace.core.db import discard_connection
 from marketplace.core.errors import AppError, Unavailable
 from marketplace.core.failpoints import reach
+from marketplace.core.planned import dedicate_connection
 from marketplace.events import live
 
 logger = structlog.get_logger(__name__)
@@ -73,6 +73,8 @@ class BatchWriter:
         self._busy = False
         self._in_vain = 0
         self._passed_over = 0
+        self._expected = 0
+        self._pause: asyncio.TimerHandle | None = None
         self._batches: queue.SimpleQueue[list[tuple[Any, Done]] | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._write, name="batch-writer", daemon=True)
         self._thread.start()
@@ -87,6 +89,8 @@ class BatchWriter:
             # At the end of this turn of the loop: what other sockets brought in it comes along.
             self._busy = True
             self._loop.call_soon(self._hand_over)
+        elif self._pause is not None and len(self._waiting) >= self._expected:
+            self._end_pause()
 
     @property
     def waiting(self) -> int:
@@ -141,17 +145,23 @@ class BatchWriter:
     def _begin_next(self, expected: int) -> None:
         if expected > 1 and self._passed_over >= 2**self._in_vain - 1:
             self._passed_over = 0
-            self._gather(expected, time.perf_counter() + GATHER_S)
+            self._wait_for(expected)
         else:
             self._passed_over += 1
             self._go_on()
 
-    def _gather(self, expected: int, until: float) -> None:
+    def _wait_for(self, expected: int) -> None:
         """Let the loop read what comes in, until all who may come are there, or for a moment."""
-        if len(self._waiting) < expected and time.perf_counter() < until:
-            self._loop.call_soon(self._gather, expected, until)
-            return
-        in_vain = 4 * len(self._waiting) < 3 * expected
+        self._expected = expected
+        self._pause = self._loop.call_later(GATHER_S, self._end_pause)
+        if len(self._waiting) >= expected:
+            self._end_pause()
+
+    def _end_pause(self) -> None:
+        if self._pause is not None:
+            self._pause.cancel()
+            self._pause = None
+        in_vain = 4 * len(self._waiting) < 3 * self._expected
         self._in_vain = min(self._in_vain + 1, PATIENCE) if in_vain else 0
         self._go_on()
 

@@ -4,7 +4,7 @@ Requests that come while one commit runs are stored together by the next (`gathe
 accepted or refused by itself; where their transaction fails, each is tried alone.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -17,11 +17,11 @@ from accounts.models import User
 from marketplace.core.clock import now
 from marketplace.core.context import request_id
 from marketplace.core.counters import numbering
-from marketplace.core.db import IntegrityError, atomic, in_transaction, run
+from marketplace.core.db import IntegrityError, in_transaction, run
 from marketplace.core.errors import AppError, Unavailable
 from marketplace.core.failpoints import reach
 from marketplace.core.questions import ask, ask_all
-from marketplace.core.rows import insert_rows, inserting_together, new_row
+from marketplace.core.rows import insert_rows, inserting_at_commit, new_row
 from marketplace.events.record import NewEvent, insert, taking_seqs
 from orders import selectors
 from orders.enums import PaymentFlow
@@ -65,11 +65,13 @@ Outcome = Order | AppError
 class Keeper(Protocol):
     """Stores more in the transaction that stores orders."""
 
-    def prepare(self, orders: Sequence[Order]) -> None:
-        """These will be stored as they are, but for their numbers; nothing is locked yet."""
+    def prepare(self, commands: Sequence[PlaceCommand], outcomes: Sequence[Outcome]) -> None:
+        """This is what comes of the commands, if it can be stored, but for the numbers of orders;
+        nothing is locked yet.
+        """
 
-    def keep(self, commands: Sequence[PlaceCommand], outcomes: Sequence[Outcome]) -> None:
-        """This is what came of the commands; others wait until it is stored."""
+    def keep(self) -> None:
+        """Store more: now the orders have their numbers, and others wait until all is there."""
 
 
 def place_order(*, actor: User, wanted: NewOrder, key: str | None = None) -> Order:
@@ -115,7 +117,10 @@ def place_orders(
             raise
         if len(commands) == 1:
             # The same wish was stored at the same moment, or the very first number: now it is read.
-            return run(lambda: _store(commands, _look(commands), keeper))
+            try:
+                return run(lambda: _store(commands, _look(commands), keeper))
+            except AppError as error:
+                return [error]
     return [place_orders([command], keeper=keeper)[0] for command in commands]
 
 
@@ -131,97 +136,99 @@ def _look(commands: Sequence[PlaceCommand]) -> Seen:
 
 
 def _store(commands: Sequence[PlaceCommand], seen: Seen, keeper: Keeper | None) -> list[Outcome]:
-    outcomes: dict[int, Outcome] = {}
-    with atomic():
-        at = now()
-        fresh: list[tuple[int, PlaceCommand]] = []
-        known = _known(seen.used, at=at)
-        for index, command in enumerate(commands):
-            if command.digest in known:
-                outcomes[index] = known[command.digest]
-            else:
-                fresh.append((index, command))
-        drafts: list[tuple[int, PlaceCommand, Draft]] = []
-        catalogue = Catalogue(seen.offers)
-        for index, command in fresh:
-            try:
-                drafts.append((index, command, catalogue.draft(command.wanted)))
-            except AppError as error:
-                outcomes[index] = error
-        with inserting_together():
-            if drafts:
-                orders = _write([(one, draft) for _, one, draft in drafts], at=at, keeper=keeper)
-                indexes = [index for index, *_ in drafts]
-                outcomes |= dict(zip(indexes, orders, strict=True))
-            in_order = [outcomes[index] for index in range(len(commands))]
-            if keeper is not None:
-                keeper.keep(commands, in_order)
+    """A fixed number of statements, however many they are and whatever is in them.
+
+    Everybody who wants the same goods waits from the move of the stock to the commit, so whatever
+    can be made before it is.
+    """
+    at = now()
+    known = selectors.find_by_keys(seen.used)
+    # One that has had its day is free again.
+    old = {key: order.id for key, order in known.items() if order.created_at <= at - KEY_KEPT_FOR}
+    outcomes = _outcomes(commands, seen, {key: known[key] for key in known.keys() - old.keys()})
+    drafts = [one for one in outcomes if isinstance(one, Drafted)]
+    orders = [_order(one.command, one.draft, at=at) for one in drafts]
+    placed = iter(orders)
+    in_order = [next(placed) if isinstance(one, Drafted) else one for one in outcomes]
+    if keeper is not None:
+        keeper.prepare(commands, in_order)
+    with inserting_at_commit():
+        if old:
+            Order.objects.filter(id__in=old.values()).update(key=None)
+        if drafts:
+            _write(orders, drafts, at=at)
+        if keeper is not None:
+            keeper.keep()
         reach("before_commit")
     return in_order
 
 
-def _known(digests: Collection[str], *, at: datetime) -> dict[str | None, Order]:
-    """The orders that were made under these; one that has had its day is free again."""
-    known: dict[str | None, Order] = {}
-    for digest, order in selectors.find_by_keys(digests).items():
-        if order.created_at > at - KEY_KEPT_FOR:
-            known[digest] = order
-        else:
-            Order.objects.filter(id=order.id).update(key=None)
-    return known
+@dataclass(frozen=True, slots=True)
+class Drafted:
+    """A command that can become an order."""
+
+    command: PlaceCommand
+    draft: Draft
 
 
-def _write(
-    drafts: Sequence[tuple[PlaceCommand, Draft]], *, at: datetime, keeper: Keeper | None
-) -> list[Order]:
-    """A fixed number of statements, however many they are and whatever is in them.
+def _outcomes(
+    commands: Sequence[PlaceCommand], seen: Seen, known: Mapping[str, Order]
+) -> list[Order | AppError | Drafted]:
+    """What each comes to before the database has been asked for anything."""
+    outcomes: list[Order | AppError | Drafted] = []
+    catalogue = Catalogue(seen.offers)
+    for command in commands:
+        if command.digest is not None and command.digest in known:
+            outcomes.append(known[command.digest])
+            continue
+        try:
+            outcomes.append(Drafted(command, catalogue.draft(command.wanted)))
+        except AppError as error:
+            outcomes.append(error)
+    return outcomes
 
-    Everybody who wants the same goods waits from the first statement to the commit, so whatever
-    can be made before it is.
-    """
-    orders = []
-    created: list[NewEvent] = []
-    for command, draft in drafts:
-        order = _order(command, draft.totals, at=at)
-        order.all_lines = _lines(order, draft)
-        order.all_shop_orders = _parts(order, draft)
-        orders.append(order)
-        created += _created(order, command)
-    if keeper is not None:
-        keeper.prepare(orders)
-    lines = [line for order in orders for line in order.all_lines]
-    products = {one.sku_id: one.product_id for _, draft in drafts for one in draft.offers}
-    held, number, seqs = ask_all(
-        holding(lines=[line for _, draft in drafts for line in draft.stock_lines]),
-        numbering(ORDER_NUMBERS, count=len(drafts), first=FIRST_NUMBER),
+
+def _write(orders: Sequence[Order], drafts: Sequence[Drafted], *, at: datetime) -> None:
+    """Hold the stock, take the seqs, and store orders and events."""
+    created = [
+        event
+        for order, one in zip(orders, drafts, strict=True)
+        for event in _created(order, one.command)
+    ]
+    reservations = [
+        new_row(
+            Reservation,
+            order_id=order.id,
+            expires_at=_held_until(order),
+            created_at=at,
+            updated_at=at,
+        )
+        for order in orders
+    ]
+    products = {offer.sku_id: offer.product_id for one in drafts for offer in one.draft.offers}
+    number, held, seqs = ask_all(
+        holding(lines=[line for one in drafts for line in one.draft.stock_lines]),
         taking_seqs(
             [*changes_to_come(products.values()), *created],
             opening=[order.topic for order in orders],
         ),
+        # Else the orders of everybody would wait for each other, from here to the commit.
+        ahead=numbering(ORDER_NUMBERS, count=len(orders), first=FIRST_NUMBER),
     )
     for place, order in enumerate(orders):
         order.number = number + place
     insert_rows(
         orders,
-        lines,
+        [line for order in orders for line in order.all_lines],
         [part for order in orders for part in order.all_shop_orders],
-        [
-            new_row(
-                Reservation,
-                order_id=order.id,
-                expires_at=_held_until(order),
-                created_at=at,
-                updated_at=at,
-            )
-            for order in orders
-        ],
+        reservations,
     )
     insert([*held, *created], seqs)
-    return orders
 
 
-def _order(command: PlaceCommand, totals: Totals, *, at: datetime) -> Order:
-    wanted = command.wanted
+def _order(command: PlaceCommand, draft: Draft, *, at: datetime) -> Order:
+    """The order with its lines and parts."""
+    wanted, totals = command.wanted, draft.totals
     order = new_row(
         Order,
         number=0,
@@ -245,6 +252,8 @@ def _order(command: PlaceCommand, totals: Totals, *, at: datetime) -> Order:
         updated_at=at,
     )
     order.user = command.actor
+    order.all_lines = _lines(order, draft)
+    order.all_shop_orders = _parts(order, draft)
     return order
 
 

@@ -8,7 +8,7 @@ from django.db import DatabaseError, connection
 
 from marketplace.core.db import IntegrityError, atomic
 from marketplace.core.models import IdempotencyKey, Job
-from marketplace.core.rows import insert_rows, inserting_together, new_row
+from marketplace.core.rows import insert_rows, inserting_at_commit, new_row
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -51,19 +51,19 @@ class TestNewRow:
             new_row(Job, key="j", nmae="n")
 
 
-class TestInsertingTogether:
+class TestInsertingAtCommit:
     def test_has_the_rows_of_all_tables_at_the_end(self) -> None:
-        with atomic(), inserting_together():
+        with inserting_at_commit():
             insert_rows([key("s")])
             insert_rows([Job(key="j", name="n", run_at=AT)])
-            with inserting_together():
+            with inserting_at_commit():
                 insert_rows([key("t")])
 
         assert (IdempotencyKey.objects.count(), Job.objects.count()) == (2, 1)
 
     def test_inserts_nothing_where_the_block_fails(self) -> None:
         def fail() -> None:
-            with atomic(), inserting_together():
+            with inserting_at_commit():
                 insert_rows([key("s")])
                 raise RuntimeError
 
@@ -80,7 +80,7 @@ class TestInsertingTogether:
         insert_rows([key("s")])
 
         def repeat() -> None:
-            with atomic(), inserting_together():
+            with inserting_at_commit():
                 insert_rows([Job(key="j", name="n", run_at=AT)])
                 insert_rows([key("s")])
 

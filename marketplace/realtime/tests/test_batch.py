@@ -203,14 +203,14 @@ class TestGathering:
         self, desk: Desk, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         waits: list[int] = []
-        gather = batch_module.BatchWriter._gather
+        wait_for = batch_module.BatchWriter._wait_for
 
-        def counted(self: batch_module.BatchWriter, expected: int, until: float) -> None:
+        def counted(self: batch_module.BatchWriter, expected: int) -> None:
             waits.append(expected)
-            gather(self, expected, until)
+            wait_for(self, expected)
 
         monkeypatch.setattr(batch_module, "GATHER_S", 0)
-        monkeypatch.setattr(batch_module.BatchWriter, "_gather", counted)
+        monkeypatch.setattr(batch_module.BatchWriter, "_wait_for", counted)
         for turn in range(1, 101):
             desk.submit("one")
             desk.submit("two")

@@ -1,0 +1,59 @@
+"""Arrays of PostgreSQL, as its text or its binary form has them, at the price of a loop in C."""
+
+import struct
+from typing import Any
+
+import orjson
+
+from marketplace.core.jsontext import write_json
+
+TEXT, JSONB = 25, 3802
+_HEAD = struct.Struct("!iiIii")
+_LENGTH = struct.Struct("!i").pack
+_NULL = _LENGTH(-1)
+_JSONB_VERSION = b"\x01"
+
+
+class Binary(bytes):
+    """A value in the binary form of its type."""
+
+
+def plain_array(values: list[Any]) -> bytes:
+    """Values whose text needs no escape: their JSON is PostgreSQL's array but for the brackets."""
+    return b"{%b}" % orjson.dumps(values, default=str)[1:-1]
+
+
+def text_array(values: list[str | None]) -> bytes:
+    """Short texts. An array knows two of JSON's escapes; texts that need another are rare."""
+    array = plain_array(values)
+    if b"\\" not in array.replace(rb"\\", b"").replace(rb"\"", b""):
+        return array
+    return b"{%b}" % b",".join([b"NULL" if one is None else _quoted(one) for one in values])
+
+
+def _quoted(value: str) -> bytes:
+    return b'"%b"' % value.replace("\\", "\\\\").replace('"', '\\"').encode()
+
+
+def long_text_array(values: list[str | None]) -> Binary:
+    """Texts that are long, or full of what an array would have to escape."""
+    return _binary(TEXT, [None if one is None else one.encode() for one in values])
+
+
+def json_array(values: list[Any]) -> Binary:
+    """Values of a JSON column."""
+    return _binary(
+        JSONB, [None if one is None else _JSONB_VERSION + write_json(one) for one in values]
+    )
+
+
+def _binary(kind: int, items: list[bytes | None]) -> Binary:
+    """PostgreSQL's `array_recv`: dimensions, whether there are nulls, type, length, first index."""
+    parts = [_HEAD.pack(1, None in items, kind, len(items), 1)]
+    for item in items:
+        if item is None:
+            parts.append(_NULL)
+        else:
+            parts.append(_LENGTH(len(item)))
+            parts.append(item)
+    return Binary(b"".join(parts))

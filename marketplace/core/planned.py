@@ -1,0 +1,271 @@
+"""PostgreSQL's statements that are worth being planned once, sent by libpq itself.
+
+A cursor of the driver takes longer than most of these statements. Here values are text, which
+PostgreSQL reads by the types that it infers; several statements are one journey, with the BEGIN
+before them and, where they end a transaction, its COMMIT behind them.
+"""
+
+import select
+import threading
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from decimal import Decimal
+from functools import lru_cache
+from types import SimpleNamespace
+from typing import Any
+from uuid import UUID
+
+from django.db import connection
+
+from marketplace.core.arrays import Binary, plain_array, text_array
+from marketplace.core.queries import counted
+
+Statement = tuple[str, Sequence[Any]]
+Rows = list[tuple[Any, ...]]
+AS_TEXT, AS_BINARY = 0, 1
+COMMIT = b"COMMIT"
+
+_state = threading.local()
+
+
+def dedicate_connection() -> None:
+    """Say that this thread keeps one connection for one kind of statement, until it discards it."""
+    _state.dedicated = True
+
+
+def is_dedicated() -> bool:
+    """Whether this thread keeps its connection."""
+    return getattr(_state, "dedicated", False)
+
+
+def fetch_planned(statement: str, parameters: Sequence[Any]) -> Rows:
+    """The rows of PostgreSQL's one statement that is worth being prepared; `%s` for parameters.
+
+    On a dedicated connection it is planned once, by its indexes alone: a plan by the statistics of
+    a young database would soon be wrong. Elsewhere it is planned each time, since the settings that
+    this takes would concern other statements too.
+    """
+    return fetch_all_planned([(statement, parameters)])[0]
+
+
+def fetch_all_planned(statements: Sequence[Statement], *, ahead: bool = False) -> list[Rows]:
+    """The rows of each of these, as `fetch_planned`, sent one behind the other without waiting.
+
+    One that fails fails all. ahead: where a transaction begins with these, the first of them has
+    one of its own before. Raises what Django raises.
+    """
+    session = _session()
+    with counted(), connection.wrap_database_errors:
+        return [session.rows(result) for result in session.send(statements, ahead=ahead)]
+
+
+def run_planned(statements: Sequence[Statement], *, commit: bool = False) -> None:
+    """Run these, which give no rows; commit: and the transaction, if none of them fails.
+
+    Only what ends the outermost transaction may say so; Django then finds nothing left to commit.
+    """
+    session = _session()
+    with counted(), connection.wrap_database_errors:
+        session.send(statements, commit=commit)
+
+
+def _session() -> "_Session":
+    """This thread's connection, as it is used here."""
+    # As before each of Django's own statements: a connection that has died is opened again.
+    connection.close_if_health_check_failed()
+    connection.ensure_connection()
+    raw: Any = connection.connection
+    session: _Session | None = getattr(_state, "session", None)
+    if session is None or session.raw is not raw or session.prepares is not is_dedicated():
+        with connection.wrap_database_errors:
+            session = _state.session = _Session(raw, prepares=is_dedicated())
+    return session
+
+
+class _Session:
+    """One connection of the driver. prepares: whether it keeps the plans of its statements."""
+
+    def __init__(self, raw: Any, *, prepares: bool) -> None:
+        from psycopg.adapt import Transformer
+
+        self.raw = raw
+        self.prepares = prepares
+        self._server: Any = raw.pgconn
+        self._names: dict[str, bytes] = {}
+        self._transformer: Any = Transformer(_context_of(raw))
+        self._poll = select.poll()
+        if prepares:
+            raw.execute("SET plan_cache_mode = force_generic_plan")
+            for way in ("seqscan", "hashjoin", "mergejoin"):
+                raw.execute(f"SET enable_{way} = off")
+
+    def rows(self, result: Any) -> Rows:
+        """What a statement has read, in the types of Python."""
+        transformer = self._transformer
+        transformer.set_pgresult(result)
+        rows: Rows = transformer.load_rows(0, result.ntuples, tuple)
+        return rows
+
+    def send(
+        self, statements: Sequence[Statement], *, ahead: bool = False, commit: bool = False
+    ) -> list[Any]:
+        """The results of these. Raises the driver's error of the first that fails."""
+        from psycopg.pq import TransactionStatus
+
+        server = self._server
+        ready = [(self._known(statement), *_written(values)) for statement, values in statements]
+        begins = not self.raw.autocommit and server.transaction_status == TransactionStatus.IDLE
+        ahead = ahead and begins
+        send = server.send_query_prepared if self.prepares else self._send_unprepared
+        try:
+            server.enter_pipeline_mode()
+            if ahead:
+                send(*ready.pop(0))
+                server.pipeline_sync()
+            if begins:
+                # The driver's own words, with the isolation that the settings ask for.
+                server.send_query_params(self.raw._get_tx_start_command(), None)  # noqa: SLF001
+            for one in ready:
+                send(*one)
+            if commit:
+                server.send_query_params(COMMIT, None)
+            server.pipeline_sync()
+            results = self._receive() if ahead else []
+            begun = len(results)
+            results += self._receive()
+            server.exit_pipeline_mode()
+        except BaseException:
+            # Answers may be under way that nobody will read: no other statement may meet them.
+            self.raw.close()
+            raise
+        self._raise_failure(results)
+        if begins:
+            del results[begun]
+        return results
+
+    def _known(self, statement: str) -> bytes:
+        """What the server knows the statement by: the name of its plan, or its text."""
+        if not self.prepares:
+            return _numbered(statement)
+        name = self._names.get(statement)
+        if name is None:
+            name = b"planned_%d" % len(self._names)
+            self._raise_failure([self._server.prepare(name, _numbered(statement))])
+            self._names[statement] = name
+        return name
+
+    def _send_unprepared(
+        self, statement: bytes, values: list[bytes | None], formats: list[int] | None
+    ) -> None:
+        self._server.send_query_params(statement, values, param_formats=formats)
+
+    def _receive(self) -> list[Any]:
+        """One result for each statement, up to the end of the journey."""
+        from psycopg import OperationalError
+        from psycopg.pq import ConnStatus, ExecStatus
+
+        server, poll = self._server, self._poll
+        poll.register(server.socket, select.POLLIN | select.POLLOUT)
+        while server.flush():
+            poll.poll()
+            server.consume_input()
+        poll.register(server.socket, select.POLLIN)
+        results: list[Any] = []
+        while True:
+            while server.is_busy():
+                poll.poll()
+                server.consume_input()
+            result = server.get_result()
+            if result is None:
+                if server.status == ConnStatus.BAD:
+                    raise OperationalError(server.get_error_message())
+            elif result.status == ExecStatus.PIPELINE_SYNC:
+                return results
+            else:
+                results.append(result)
+
+    def _raise_failure(self, results: list[Any]) -> None:
+        """Raise the error of the first that failed; what came after it was not tried."""
+        from psycopg import OperationalError
+        from psycopg.errors import error_from_result
+        from psycopg.pq import ConnStatus, ExecStatus
+
+        for result in results:
+            if result.status not in (ExecStatus.TUPLES_OK, ExecStatus.COMMAND_OK):
+                if self._server.status == ConnStatus.BAD:
+                    raise OperationalError(self._server.get_error_message())
+                raise error_from_result(result)
+
+
+def _context_of(raw: Any) -> Any:
+    """The driver's way to read values on this connection, but for times, which it reads slowly."""
+    from psycopg.adapt import AdaptersMap, Loader
+
+    class TimeLoader(Loader):
+        """`2026-01-10 12:00:00.005+00`: Django's connections are in UTC."""
+
+        def load(self, data: Any) -> datetime:
+            return datetime.fromisoformat(str(data, "ascii"))
+
+    adapters = AdaptersMap(raw.adapters)
+    adapters.register_loader("timestamptz", TimeLoader)
+    return SimpleNamespace(adapters=adapters, connection=raw)
+
+
+@lru_cache(maxsize=1024)
+def _numbered(statement: str) -> bytes:
+    """`$1, $2` for `%s, %s`, which PostgreSQL itself calls parameters."""
+    first, *others = statement.split("%s")
+    parts = [first, *(f"${place}{text}" for place, text in enumerate(others, start=1))]
+    return "".join(parts).replace("%%", "%").encode()
+
+
+def _written(values: Sequence[Any]) -> tuple[list[bytes | None], list[int] | None]:
+    """The values as they travel, and their forms; None where all are text."""
+    texts: list[bytes | None] = []
+    formats: list[int] | None = None
+    for place, value in enumerate(values):
+        write = _WRITERS.get(type(value)) or _writer_of(value)
+        text = write(value)
+        texts.append(text)
+        if write is _as_it_is:
+            formats = formats or [AS_TEXT] * len(values)
+            formats[place] = AS_BINARY
+        elif text is not None and b"\0" in text:
+            from psycopg import DataError
+
+            raise DataError("PostgreSQL text cannot contain NUL (0x00) bytes.")
+    return texts, formats
+
+
+def _as_it_is(value: Binary) -> bytes:
+    return value
+
+
+def _array(values: Sequence[Any]) -> bytes:
+    items = list(values)
+    return text_array(items) if any(isinstance(one, str) for one in items) else plain_array(items)
+
+
+_WRITERS: dict[type, Callable[[Any], bytes | None]] = {
+    type(None): lambda value: None,
+    str: str.encode,
+    bytes: bytes,
+    Binary: _as_it_is,
+    bool: lambda value: b"t" if value else b"f",
+    int: b"%d".__mod__,
+    float: lambda value: repr(value).encode(),
+    Decimal: lambda value: str(value).encode(),
+    UUID: lambda value: str(value).encode(),
+    datetime: lambda value: value.isoformat().encode(),
+    list: _array,
+    tuple: _array,
+}
+
+
+def _writer_of(value: Any) -> Callable[[Any], bytes | None]:
+    """For a value of a derived type, such as a word of an enumeration. Raises TypeError."""
+    for kind in type(value).__mro__:
+        if kind in _WRITERS:
+            return _WRITERS[kind]
+    raise TypeError(f"A {type(value).__name__} has no form in PostgreSQL here.")

@@ -1,0 +1,180 @@
+"""Statements that go to PostgreSQL past Django's cursors mean what they mean there."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+import pytest
+from django.db import DatabaseError, IntegrityError, OperationalError, connection
+
+from marketplace.core.db import atomic, discard_connection
+from marketplace.core.models import Counter, Job
+from marketplace.core.planned import (
+    dedicate_connection,
+    fetch_all_planned,
+    fetch_planned,
+    run_planned,
+)
+from marketplace.core.queries import QueryCount, counted_queries
+from marketplace.core.rows import insert_rows, inserting_at_commit
+from marketplace.tests.threads import together
+from orders.enums import OrderStatus
+
+pytestmark = [
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.skipif(connection.vendor != "postgresql", reason="about PostgreSQL alone"),
+]
+
+AT = datetime(2026, 1, 10, 12, 0, 0, 5000, tzinfo=UTC)
+KEY = UUID("0190a000-0000-7000-8000-000000000001")
+AWKWARD = ['a "quoted" word', "back\\slash", "{braces},commas", "NULL", "", "line\nbreak", "žluť 🛋"]
+
+
+def job(key: str) -> Job:
+    return Job(key=key, name="n", run_at=AT)
+
+
+@pytest.fixture(params=[False, True], ids=["shared", "dedicated"])
+def _connection(request: pytest.FixtureRequest) -> Iterator[None]:
+    """The thread of the test, with a connection of either kind."""
+    from marketplace.core import planned
+
+    if request.param:
+        discard_connection()
+        dedicate_connection()
+    yield
+    if request.param:
+        planned._state.dedicated = False
+        discard_connection()
+
+
+@pytest.mark.usefixtures("_connection")
+class TestFetchPlanned:
+    @pytest.mark.parametrize(
+        ("kind", "value", "read"),
+        [
+            ("text", "it's", "it's"),
+            ("integer", 7, 7),
+            ("boolean", True, True),
+            ("boolean", False, False),
+            ("float8", 0.25, 0.25),
+            ("numeric", Decimal("10.50"), Decimal("10.50")),
+            ("uuid", KEY, KEY),
+            ("timestamptz", AT, AT),
+            ("text", None, None),
+            ("text", OrderStatus.SHIPPED, "shipped"),
+            ("text[]", AWKWARD, AWKWARD),
+            ("text[]", ["a", None], ["a", None]),
+            ("uuid[]", [KEY], [KEY]),
+            ("integer[]", [1, 2], [1, 2]),
+            ("boolean[]", (True, False), [True, False]),
+            ("text[]", [], []),
+        ],
+    )
+    def test_gives_back_what_it_was_given(self, kind: str, value: Any, read: Any) -> None:
+        for _ in range(2):
+            assert fetch_planned(f"SELECT %s::{kind}, '100%%'", [value]) == [(read, "100%")]
+
+    def test_refuses_text_that_the_server_would_cut(self) -> None:
+        for value in ("a\0b", ["a\0b"]):
+            with pytest.raises(DatabaseError, match="NUL"):
+                fetch_planned("SELECT %s::text", [value])
+
+    def test_refuses_a_value_that_it_cannot_write(self) -> None:
+        with pytest.raises(TypeError, match="object"):
+            fetch_planned("SELECT %s", [object()])
+
+        assert fetch_planned("SELECT 1", []) == [(1,)]
+
+    def test_raises_what_django_raises_and_goes_on(self) -> None:
+        with pytest.raises(DatabaseError, match="nothing"):
+            fetch_planned("SELECT * FROM nothing", [])
+        with pytest.raises(DatabaseError, match="division by zero"):
+            fetch_all_planned([("SELECT 1", []), ("SELECT 1 / %s", [0]), ("SELECT 2", [])])
+
+        assert fetch_planned("SELECT 1 / %s", [1]) == [(1,)]
+
+    def test_counts_a_journey_as_one_call(self) -> None:
+        connection.ensure_connection()
+        count = QueryCount()
+        token = counted_queries.set(count)
+        try:
+            fetch_all_planned([("SELECT 1", []), ("SELECT 2", [])])
+        finally:
+            counted_queries.reset(token)
+
+        assert count.number == 1
+
+    def test_reads_more_than_the_socket_holds(self) -> None:
+        long = "x" * 3_000_000
+
+        found = fetch_all_planned([("SELECT %s::text", [long]) for _ in range(4)])
+
+        assert [len(rows[0][0]) for rows in found] == [3_000_000] * 4
+
+    def test_opens_a_connection_again_that_has_died(self) -> None:
+        [(backend,)] = fetch_planned("SELECT pg_backend_pid()", [])
+
+        def end() -> None:
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT pg_terminate_backend(%s)", [backend])
+            connection.close()
+
+        together(end)
+        with pytest.raises(OperationalError):
+            fetch_planned("SELECT 1", [])
+        connection.close()
+
+        assert fetch_planned("SELECT 1", []) == [(1,)]
+
+
+@pytest.mark.usefixtures("_connection")
+class TestRunPlanned:
+    def test_is_part_of_the_transaction(self) -> None:
+        def fail() -> None:
+            with atomic():
+                run_planned([("UPDATE core_job SET name = %s", ["changed"])])
+                raise RuntimeError
+
+        job("a").save()
+        with pytest.raises(RuntimeError):
+            fail()
+
+        assert Job.objects.get().name == "n"
+
+    def test_commits_with_the_last_of_its_statements(self) -> None:
+        ran: list[bool] = []
+        with inserting_at_commit():
+            insert_rows([job("a")])
+            connection.on_commit(lambda: ran.append(Job.objects.filter(key="a").exists()))
+
+        assert ran == [True]
+        assert connection.get_autocommit()
+
+    def test_leaves_an_outer_transaction_open(self) -> None:
+        def fail() -> None:
+            with atomic():
+                with inserting_at_commit():
+                    insert_rows([job("a")])
+                raise RuntimeError
+
+        with pytest.raises(RuntimeError):
+            fail()
+
+        assert not Job.objects.exists()
+
+    def test_undoes_all_where_the_last_fails(self) -> None:
+        def repeat() -> None:
+            with inserting_at_commit():
+                Counter.objects.create(name="a", value=1)
+                insert_rows([job("b")])
+                insert_rows([job("a")])
+
+        job("a").save()
+        with pytest.raises(IntegrityError):
+            repeat()
+
+        assert not Counter.objects.exists()
+        assert Job.objects.count() == 1
