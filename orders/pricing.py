@@ -7,6 +7,7 @@ that the lines add up to the order, to the cent.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal
+from typing import NamedTuple
 
 from django.conf import settings
 
@@ -39,8 +40,7 @@ def terms_in_force() -> Terms:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class PricedLine:
+class PricedLine(NamedTuple):
     """What one line comes to; discount, tax and tax_included are its shares."""
 
     line_total: Decimal
@@ -55,8 +55,7 @@ class PricedLine:
         return self.line_total - self.discount + self.tax
 
 
-@dataclass(frozen=True, slots=True)
-class Totals:
+class Totals(NamedTuple):
     """subtotal - discount - loyalty_discount + tax + shipping = total."""
 
     subtotal: Decimal
@@ -159,6 +158,8 @@ def spread(amount: Decimal, weights: Sequence[Decimal], *, currency: str) -> lis
     if not weights:
         return []
     unit = Decimal(1).scaleb(-digits_of(currency))
+    if not amount:
+        return [0 * unit] * len(weights)
     units = int(amount / unit)
     whole = sum(weights, ZERO)
     if not whole:

@@ -2,14 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from orders.enums import Fulfilment, PaymentFlow
 
 
-@dataclass(frozen=True, slots=True)
-class WantedLine:
+class WantedLine(NamedTuple):
     """So many pieces of a sku, or of a product that has only one."""
 
     quantity: int

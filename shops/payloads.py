@@ -5,10 +5,9 @@ the second, which is quicker.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 from uuid import UUID
 
 from marketplace.core.clock import wire_time
@@ -181,8 +180,7 @@ def inventory_payload(product: ProductRow, skus: Sequence[SkuRow]) -> dict[str, 
     }
 
 
-@dataclass(frozen=True, slots=True)
-class Stock:
+class Stock(NamedTuple):
     """How much there is of a sku. number: the `sku` of its product."""
 
     id: UUID

@@ -1,9 +1,8 @@
 """What shops read. Every list has an order and an index behind it."""
 
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import orjson
@@ -26,8 +25,7 @@ from shops.payloads import (
 from shops.search import ProductQuery
 
 
-@dataclass(frozen=True, slots=True)
-class Offer:
+class Offer(NamedTuple):
     """A sku as a buyer gets it now: everything that an order line has to remember."""
 
     sku_id: UUID

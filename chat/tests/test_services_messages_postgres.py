@@ -79,8 +79,8 @@ class TestPlanning:
         def work() -> str:
             send(room, [buyer, seller])
             with connection.cursor() as cursor:
-                # The driver's name of the first statement that it prepared on a connection.
-                cursor.execute(f"EXPLAIN EXECUTE _pg3_0 ('[]', false, false{', now()' * 4})")
+                # The name of the first statement that is planned on a connection.
+                cursor.execute(f"EXPLAIN EXECUTE planned_0 ('[]', false, false{', now()' * 4})")
                 return "\n".join(line for (line,) in cursor.fetchall())
 
         plan = on_a_writers_connection(work)

@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import structlog
 from django.conf import settings
@@ -239,6 +240,7 @@ def client_address(*, peer: str, forwarded_for: str | None) -> str:
     return _network(peer) or peer
 
 
+@lru_cache(maxsize=4096)
 def _network(text: str) -> str | None:
     host = text.strip()
     if host.startswith("["):

@@ -30,6 +30,7 @@ QUANTITY = 1_000
 # What a column of sums keeps exactly on every database.
 LARGEST_TOTAL = Decimal(10) ** 12
 CASH = "cash"
+FULFILMENTS = frozenset(Fulfilment.values)
 FLOWS = {
     PaymentFlow.REGULAR.value: PaymentFlow.REGULAR,
     # What Order System's clients call it.
@@ -72,7 +73,7 @@ def checked(*, actor: User, wanted: NewOrder) -> NewOrder:
             raise _wrong(f"items.{place}.quantity", f"This is a number from 1 to {QUANTITY}.")
         if line.product_id is None and line.sku_id is None:
             raise _wrong(f"items.{place}.product_id", "Name a product or a sku.")
-    if wanted.fulfilment not in Fulfilment.values:
+    if wanted.fulfilment not in FULFILMENTS:
         raise _wrong("fulfilment", "This is delivery or pickup.")
     flow = _checked_flow(wanted)
     if wanted.coupon_code:

@@ -3,7 +3,6 @@
 import random
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
@@ -417,7 +416,7 @@ class TestBatches:
     ) -> None:
         # What was read said more than there is: the update of the stock finds out.
         Sku.objects.filter(id=sku.id).update(available=3)
-        seen = Seen([replace(one, available=10) for one in list_offers(sku_ids=[sku.id])], set())
+        seen = Seen([one._replace(available=10) for one in list_offers(sku_ids=[sku.id])], set())
 
         outcomes = place_orders([command(buyer, (lamp, 2)), command(buyer, (lamp, 2))], seen=seen)
 

@@ -7,7 +7,7 @@ their own, last of all: the row lock of a topic's head is held until the commit.
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from django.db.models import Case, F, Q, Value, When
@@ -22,8 +22,7 @@ from shops.models import Product, Sku
 from shops.payloads import Stock, stock_event
 
 
-@dataclass(frozen=True, slots=True)
-class StockLine:
+class StockLine(NamedTuple):
     """So many pieces of one sku; at least one."""
 
     sku_id: UUID
