@@ -35,6 +35,7 @@ class PhoenixWire:
     dialect: ClassVar[str] = "phoenix"
     speaks_log: ClassVar[bool] = False
     one_topic: ClassVar[bool] = False
+    has_presence_state: ClassVar[bool] = True
     names_channels: ClassVar[bool]
 
     def receive(self, session: Session, data: str | bytes) -> None:

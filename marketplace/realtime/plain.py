@@ -38,6 +38,7 @@ class PlainWire:
     dialect: ClassVar[str] = "plain"
     speaks_log: ClassVar[bool] = False
     one_topic: ClassVar[bool] = False
+    has_presence_state: ClassVar[bool] = False
 
     def receive(self, session: Session, data: str | bytes) -> None:
         """Understand one frame and call the session."""

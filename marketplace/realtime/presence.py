@@ -100,7 +100,8 @@ class Presence:
         if own is None:
             return
         session.push(membership, "user_joined", _arrival(topic, own))
-        session.push(membership, "presence_state", {u: _metas(m) for u, m in people.items()})
+        if session.wire.has_presence_state:
+            session.push(membership, "presence_state", {u: _metas(m) for u, m in people.items()})
 
     def online(self, topic: str) -> list[str]:
         """Public ids of the people who are on the topic, on whatever process."""

@@ -76,6 +76,7 @@ class StreamWire:
     dialect: ClassVar[str] = "feed"
     speaks_log: ClassVar[bool] = True
     one_topic: ClassVar[bool] = True
+    has_presence_state: ClassVar[bool] = False
 
     def receive(self, session: Session, data: str | bytes) -> None:
         """A stream has no way in."""

@@ -45,6 +45,8 @@ class Wire(Protocol):
     speaks_log: ClassVar[bool]
     # Whether a connection is there for one topic, and ends with the right to it.
     one_topic: ClassVar[bool]
+    # Whether who joins is pushed `presence_state`; the others have `online` in their reply alone.
+    has_presence_state: ClassVar[bool]
 
     def receive(self, session: "Session", data: str | bytes) -> None:
         """Understand one frame and call the session."""

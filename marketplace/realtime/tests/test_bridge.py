@@ -25,7 +25,7 @@ from marketplace.realtime import bridge as bridge_module
 from marketplace.realtime import checks as checks_module
 from marketplace.realtime.checks import Checks
 from marketplace.realtime.layer import WatchedLayer, end
-from marketplace.realtime.plain import PLAIN
+from marketplace.realtime.plain import PlainWire
 from marketplace.realtime.runtime import Runtime
 from marketplace.realtime.session import Membership
 from marketplace.realtime.tasks import sweep_presence
@@ -54,11 +54,17 @@ class Person:
         self.public_id, self.username = f"u-{name}", name
 
 
+class TellingWire(PlainWire):
+    """Plain frames, and who is there as Phoenix tells it."""
+
+    has_presence_state = True
+
+
 class Listener:
     """A session that writes down what it is told."""
 
     def __init__(self, runtime: Runtime, name: str) -> None:
-        self.runtime, self.wire, self.user = runtime, PLAIN, Person(name)
+        self.runtime, self.wire, self.user = runtime, TellingWire(), Person(name)
         self.user_id, self.key = self.user.public_id, f"key-{name}"
         self.auth_session_id: str | None = f"session-{name}"
         self.memberships: dict[str, Membership] = {}
