@@ -3,6 +3,7 @@
 import pytest
 
 from accounts.models import User
+from delivery import subscribers
 from delivery.models import Courier, Delivery
 from delivery.services.creating import Destination, NewDelivery, create_delivery
 from delivery.tests.factories import bring
@@ -13,7 +14,7 @@ from orders.services.moves import accept_order, cancel_order
 from orders.tests.factories import make_order
 from shops.models import Shop
 from shops.services.members import remove_member
-from shops.tests.factories import make_product, make_staff
+from shops.tests.factories import make_product, make_shop, make_staff
 
 
 @pytest.fixture
@@ -44,25 +45,27 @@ class TestCancelledOrders:
     def test_are_cancelled_many_at_a_time(
         self, sent: Delivery, shop: Shop, buyer: User, seller: User, courier: User
     ) -> None:
-        order = make_order(buyer, (make_product(shop, "Rug"), 1))
-        accept_order(actor=seller, order_id=order.id)
-        wanted = NewDelivery(
-            order_id=str(order.id),
-            courier_id=courier.public_id,
-            destination=Destination(text="The blue door"),
-        )
-        other = create_delivery(actor=seller, wanted=wanted)
-        kept = make_order(buyer, (make_product(shop, "Vase"), 1))
-        assert sent.order_id is not None
-        for order_id in (sent.order_id, order.id, kept.id):
-            cancel_order(actor=buyer, order_id=order_id)
+        """And the delivery of an order that moved too, but was not cancelled, stays."""
+        deliveries = [sent]
+        for name in ("Rug", "Vase"):
+            order = make_order(buyer, (make_product(shop, name), 1))
+            accept_order(actor=seller, order_id=order.id)
+            wanted = NewDelivery(
+                order_id=str(order.id),
+                courier_id=courier.public_id,
+                destination=Destination(text="The blue door"),
+            )
+            deliveries.append(create_delivery(actor=seller, wanted=wanted))
+        for delivery in deliveries[:2]:
+            assert delivery.order_id is not None
+            cancel_order(actor=buyer, order_id=delivery.order_id)
 
         run_subscribers()
 
-        for delivery in (sent, other):
+        for delivery in deliveries:
             delivery.refresh_from_db()
-            assert delivery.status == "cancelled"
-        assert Courier.objects.get(user=courier).load == 0
+        assert [one.status for one in deliveries] == ["cancelled", "cancelled", "assigned"]
+        assert Courier.objects.get(user=courier).load == 1
 
     def test_change_nothing_that_is_on_its_way(self, sent: Delivery, admin: User) -> None:
         bring(sent, "in_transit")
@@ -87,3 +90,28 @@ async def test_who_works_there_no_more_hears_no_more(
     await in_thread(run_subscribers)
 
     assert (await socket.event("removed"))["reason"] == "removed"
+
+
+@pytest.mark.django_db(transaction=True)
+class TestStaffWhoLeft:
+    def test_are_taken_out_of_the_deliveries_of_the_shops_that_they_left(
+        self, shop: Shop, seller: User, stranger: User, employee: User, delivery: Delivery
+    ) -> None:
+        other = make_shop(seller, "Rugs")
+        for place, user in ((shop, stranger), (shop, employee), (other, stranger)):
+            make_staff(place, user)
+        taken_out: list[tuple[str, str]] = []
+        run_subscribers()
+        for place, user in ((shop, stranger), (shop, employee), (other, stranger)):
+            remove_member(actor=seller, key=str(place.id), user_id=user.public_id)
+        make_staff(shop, employee)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(
+                subscribers, "publish_removal",
+                lambda *, topic, user_id, reason: taken_out.append((topic, user_id)),
+            )  # fmt: skip
+            run_subscribers()
+
+        # Who has come back stays.
+        assert taken_out == [(delivery.topic, stranger.public_id)]

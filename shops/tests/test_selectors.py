@@ -114,6 +114,20 @@ class TestStaff:
             other.id: [buyer.public_id],
         }
 
+    def test_are_found_by_pairs_of_shop_and_person(
+        self, shop: Shop, seller: User, buyer: User, stranger: User
+    ) -> None:
+        other, third = make_shop(buyer, "Other"), make_shop(buyer, "Third")
+        make_staff(other, seller)
+
+        with assert_queries(1):
+            found = selectors.who_works_where(
+                shop_ids=[shop.id, other.id], users=[seller, buyer, stranger]
+            )
+
+        assert found == {(shop.id, seller.pk), (other.id, seller.pk), (other.id, buyer.pk)}
+        assert selectors.who_works_where(shop_ids=[third.id], users=[seller]) == set()
+
     def test_and_admins_may_serve(
         self, shop: Shop, seller: User, buyer: User, stranger: User, admin: User
     ) -> None:

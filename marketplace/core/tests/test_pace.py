@@ -32,3 +32,24 @@ class TestGiveWay:
             observe.HTTP_IN_FLIGHT.dec(pace.BUSY - 1)
 
         assert rests == []
+
+    def test_comes_after_a_piece_of_work_also_where_that_fails(
+        self, rests: list[float], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        seconds = iter([1.0, 1.01, 5.0, 5.02])
+        monkeypatch.setattr("marketplace.core.pace.time.perf_counter", lambda: next(seconds))
+
+        def fail() -> None:
+            with pace.giving_way():
+                raise RuntimeError
+
+        observe.HTTP_IN_FLIGHT.inc(pace.BUSY)
+        try:
+            with pace.giving_way():
+                assert rests == []
+            with pytest.raises(RuntimeError):
+                fail()
+        finally:
+            observe.HTTP_IN_FLIGHT.dec(pace.BUSY)
+
+        assert rests == pytest.approx([0.04, 0.08])
