@@ -24,6 +24,9 @@ Statement = tuple[str, Sequence[Any]]
 Rows = list[tuple[Any, ...]]
 AS_TEXT, AS_BINARY = 0, 1
 COMMIT = b"COMMIT"
+# Nobody waits until the end of such a transaction is on the disk: whoever uses what it gave ends
+# his own after it, and when that is on the disk this is, too.
+UNHURRIED = "SELECT set_config('synchronous_commit', 'off', true)"
 
 _state = threading.local()
 
@@ -113,14 +116,15 @@ class _Session:
         from psycopg.pq import TransactionStatus
 
         server = self._server
-        ready = [(self._known(statement), *_written(values)) for statement, values in statements]
         begins = not self.raw.autocommit and server.transaction_status == TransactionStatus.IDLE
-        ahead = ahead and begins
+        ready = [self._ready(*statement) for statement in statements]
+        alone = [self._ready(UNHURRIED, []), ready.pop(0)] if ahead and begins else []
         send = server.send_query_prepared if self.prepares else self._send_unprepared
         try:
             server.enter_pipeline_mode()
-            if ahead:
-                send(*ready.pop(0))
+            for one in alone:
+                send(*one)
+            if alone:
                 server.pipeline_sync()
             if begins:
                 # The driver's own words, with the isolation that the settings ask for.
@@ -130,18 +134,21 @@ class _Session:
             if commit:
                 server.send_query_params(COMMIT, None)
             server.pipeline_sync()
-            results = self._receive() if ahead else []
-            begun = len(results)
-            results += self._receive()
+            before = self._receive() if alone else []
+            results = self._receive()
             server.exit_pipeline_mode()
         except BaseException:
             # Answers may be under way that nobody will read: no other statement may meet them.
             self.raw.close()
             raise
-        self._raise_failure(results)
-        if begins:
-            del results[begun]
-        return results
+        self._raise_failure([*before, *results])
+        return before[1:] + results[1 if begins else 0 :]
+
+    def _ready(
+        self, statement: str, values: Sequence[Any]
+    ) -> tuple[bytes, list[bytes | None], list[int] | None]:
+        """A statement as it is sent: what the server knows it by, its values and their forms."""
+        return self._known(statement), *_written(values)
 
     def _known(self, statement: str) -> bytes:
         """What the server knows the statement by: the name of its plan, or its text."""

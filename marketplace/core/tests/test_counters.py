@@ -57,11 +57,11 @@ class TestNumbering:
 
         def take(*, before: threading.Event, after: threading.Event) -> int:
             with atomic():
-                [number, one] = ask_all(
-                    Question("SELECT 1", [], lambda rows: rows[0][0], lambda: 1),
+                [number, is_flushed] = ask_all(
+                    Question("SHOW synchronous_commit", [], lambda rows: rows[0][0], str),
                     ahead=numbering("things", first=1),
                 )
-                assert one == 1
+                assert is_flushed == "on"
                 before.set()
                 assert after.wait(5)
             return int(number)
