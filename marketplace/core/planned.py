@@ -7,7 +7,8 @@ before them and, where they end a transaction, its COMMIT behind them.
 
 import select
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from decimal import Decimal
 from functools import lru_cache
@@ -58,8 +59,12 @@ def fetch_all_planned(statements: Sequence[Statement], *, ahead: bool = False) -
     one of its own before. Raises what Django raises.
     """
     session = _session()
+    first = 1 if ahead else 0
+    waiting = _take_waiting()
     with counted(), connection.wrap_database_errors:
-        return [session.rows(result) for result in session.send(statements, ahead=ahead)]
+        results = session.send([*statements[:first], *waiting, *statements[first:]], ahead=ahead)
+        del results[first : first + len(waiting)]
+        return [session.rows(result) for result in results]
 
 
 def run_planned(statements: Sequence[Statement], *, commit: bool = False) -> None:
@@ -69,7 +74,37 @@ def run_planned(statements: Sequence[Statement], *, commit: bool = False) -> Non
     """
     session = _session()
     with counted(), connection.wrap_database_errors:
-        session.send(statements, commit=commit)
+        session.send([*_take_waiting(), *statements], commit=commit)
+
+
+@contextmanager
+def sending_later() -> Iterator[list[Statement]]:
+    """Within the block `send_later` keeps statements back; gives those that are still waiting."""
+    waiting: list[Statement] = []
+    _state.waiting = waiting
+    try:
+        yield waiting
+    finally:
+        _state.waiting = None
+
+
+def is_sending_later() -> bool:
+    """Whether the caller stands inside `sending_later()`."""
+    return getattr(_state, "waiting", None) is not None
+
+
+def send_later(statements: Sequence[Statement]) -> None:
+    """Have these, which give no rows, travel ahead of the next that are sent."""
+    _state.waiting += statements
+
+
+def _take_waiting() -> list[Statement]:
+    waiting: list[Statement] | None = getattr(_state, "waiting", None)
+    if not waiting:
+        return []
+    taken = [*waiting]
+    waiting.clear()
+    return taken
 
 
 def _session() -> "_Session":

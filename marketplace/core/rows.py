@@ -7,7 +7,6 @@ journey. Other databases take Django's way.
 """
 
 import re
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
@@ -19,15 +18,19 @@ from django.db.models.base import ModelState
 
 from marketplace.core.arrays import json_array, long_text_array, plain_array, text_array
 from marketplace.core.db import atomic, ends_transaction
-from marketplace.core.planned import Statement, run_planned
+from marketplace.core.planned import (
+    Statement,
+    is_sending_later,
+    run_planned,
+    send_later,
+    sending_later,
+)
 from marketplace.core.vendor import is_postgresql
 
 Row = TypeVar("Row", bound=models.Model)
 Column = Callable[[Sequence[Any]], bytes]
 Array = Callable[[list[Any]], bytes]
 LENGTH = re.compile(r"\(.*\)")
-
-_state = threading.local()
 
 
 def new_row(model: type[Row], **values: Any) -> Row:
@@ -63,24 +66,20 @@ def _defaults_of(model: type[models.Model]) -> tuple[dict[str, Any], list[tuple[
 
 
 @contextmanager
-def inserting_at_commit() -> Iterator[None]:
-    """`atomic()`, where what is inserted goes in at the end, all at once and with the commit.
+def inserting_along() -> Iterator[None]:
+    """`atomic()`, where what is inserted goes along with the next question, or with the commit.
 
-    So nothing in the block may read it, and what an insert refuses is raised by the end of the
-    block. On databases that gain nothing by it each goes in at its time.
+    So nothing in the block may read it before, and what an insert refuses is raised by what it went
+    along with. On databases that gain nothing by it each goes in at its time.
     """
     with atomic():
-        if not is_postgresql() or getattr(_state, "later", None) is not None:
+        if not is_postgresql() or is_sending_later():
             yield
             return
-        later: list[Statement] = []
-        _state.later = later
-        try:
+        with sending_later() as waiting:
             yield
-        finally:
-            _state.later = None
-        if later:
-            run_planned(later, commit=ends_transaction())
+            if waiting:
+                run_planned([], commit=ends_transaction())
 
 
 def insert_rows(*batches: Sequence[models.Model]) -> None:
@@ -103,9 +102,8 @@ def insert_rows(*batches: Sequence[models.Model]) -> None:
         for row in batch:
             row._state.adding = False
             row._state.db = "default"
-    later: list[Statement] | None = getattr(_state, "later", None)
-    if later is not None:
-        later += statements
+    if is_sending_later():
+        send_later(statements)
     elif statements:
         run_planned(statements)
 

@@ -17,11 +17,11 @@ from accounts.models import User
 from marketplace.core.clock import now
 from marketplace.core.context import request_id
 from marketplace.core.counters import numbering
-from marketplace.core.db import IntegrityError, in_transaction, run
+from marketplace.core.db import IntegrityError, has_transactions, in_transaction, run
 from marketplace.core.errors import AppError, Unavailable
 from marketplace.core.failpoints import reach
 from marketplace.core.questions import ask, ask_all
-from marketplace.core.rows import insert_rows, inserting_at_commit, new_row
+from marketplace.core.rows import insert_rows, inserting_along, new_row
 from marketplace.events.record import NewEvent, insert, taking_seqs
 from orders import selectors
 from orders.enums import PaymentFlow
@@ -71,7 +71,7 @@ class Keeper(Protocol):
         """
 
     def keep(self) -> None:
-        """Store more: now the orders have their numbers, and others wait until all is there."""
+        """Store more; now the orders have their numbers."""
 
 
 def place_order(*, actor: User, wanted: NewOrder, key: str | None = None) -> Order:
@@ -136,11 +136,7 @@ def _look(commands: Sequence[PlaceCommand]) -> Seen:
 
 
 def _store(commands: Sequence[PlaceCommand], seen: Seen, keeper: Keeper | None) -> list[Outcome]:
-    """A fixed number of statements, however many they are and whatever is in them.
-
-    Everybody who wants the same goods waits from the move of the stock to the commit, so whatever
-    can be made before it is.
-    """
+    """A fixed number of statements, however many they are and whatever is in them."""
     at = now()
     known = selectors.find_by_keys(seen.used)
     # One that has had its day is free again.
@@ -152,13 +148,24 @@ def _store(commands: Sequence[PlaceCommand], seen: Seen, keeper: Keeper | None) 
     in_order = [next(placed) if isinstance(one, Drafted) else one for one in outcomes]
     if keeper is not None:
         keeper.prepare(commands, in_order)
-    with inserting_at_commit():
+    with inserting_along():
         if old:
             Order.objects.filter(id__in=old.values()).update(key=None)
-        if drafts:
-            _write(orders, drafts, at=at)
-        if keeper is not None:
-            keeper.keep()
+        if orders:
+            _number(orders)
+        events = [
+            event
+            for order, one in zip(orders, drafts, strict=True)
+            for event in _created(order, one.command)
+        ]
+        # Where all is undone together, whatever does not need the stock's rows is written before
+        # they are locked: others wait for so much less.
+        if has_transactions():
+            _insert(orders, keeper, at=at)
+        if orders:
+            _hold(orders, drafts, events)
+        if not has_transactions():
+            _insert(orders, keeper, at=at)
         reach("before_commit")
     return in_order
 
@@ -188,42 +195,45 @@ def _outcomes(
     return outcomes
 
 
-def _write(orders: Sequence[Order], drafts: Sequence[Drafted], *, at: datetime) -> None:
-    """Hold the stock, take the seqs, and store orders and events."""
-    created = [
-        event
-        for order, one in zip(orders, drafts, strict=True)
-        for event in _created(order, one.command)
-    ]
-    reservations = [
-        new_row(
-            Reservation,
-            order_id=order.id,
-            expires_at=_held_until(order),
-            created_at=at,
-            updated_at=at,
-        )
-        for order in orders
-    ]
-    products = {offer.sku_id: offer.product_id for one in drafts for offer in one.draft.offers}
-    number, held, seqs = ask_all(
-        holding(lines=[line for one in drafts for line in one.draft.stock_lines]),
-        taking_seqs(
-            [*changes_to_come(products.values()), *created],
-            opening=[order.topic for order in orders],
-        ),
-        # Else the orders of everybody would wait for each other, from here to the commit.
-        ahead=numbering(ORDER_NUMBERS, count=len(orders), first=FIRST_NUMBER),
-    )
+def _number(orders: Sequence[Order]) -> None:
+    """Give each its number; on PostgreSQL nobody waits for the end of this transaction."""
+    [first] = ask_all(ahead=numbering(ORDER_NUMBERS, count=len(orders), first=FIRST_NUMBER))
     for place, order in enumerate(orders):
-        order.number = number + place
+        order.number = first + place
+
+
+def _insert(orders: Sequence[Order], keeper: Keeper | None, *, at: datetime) -> None:
+    """Store the orders with all that is theirs, and what the caller keeps with them."""
     insert_rows(
         orders,
         [line for order in orders for line in order.all_lines],
         [part for order in orders for part in order.all_shop_orders],
-        reservations,
+        [
+            new_row(
+                Reservation,
+                order_id=order.id,
+                expires_at=_held_until(order),
+                created_at=at,
+                updated_at=at,
+            )
+            for order in orders
+        ],
     )
-    insert([*held, *created], seqs)
+    if keeper is not None:
+        keeper.keep()
+
+
+def _hold(orders: Sequence[Order], drafts: Sequence[Drafted], events: Sequence[NewEvent]) -> None:
+    """Hold the stock and record what has happened. From here to the commit others wait."""
+    products = {offer.sku_id: offer.product_id for one in drafts for offer in one.draft.offers}
+    held, seqs = ask_all(
+        holding(lines=[line for one in drafts for line in one.draft.stock_lines]),
+        taking_seqs(
+            [*changes_to_come(products.values()), *events],
+            opening=[order.topic for order in orders],
+        ),
+    )
+    insert([*held, *events], seqs)
 
 
 def _order(command: PlaceCommand, draft: Draft, *, at: datetime) -> Order:

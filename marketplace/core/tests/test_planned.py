@@ -18,7 +18,7 @@ from marketplace.core.planned import (
     run_planned,
 )
 from marketplace.core.queries import QueryCount, counted_queries
-from marketplace.core.rows import insert_rows, inserting_at_commit
+from marketplace.core.rows import insert_rows, inserting_along
 from marketplace.tests.threads import together
 from orders.enums import OrderStatus
 
@@ -146,7 +146,7 @@ class TestRunPlanned:
 
     def test_commits_with_the_last_of_its_statements(self) -> None:
         ran: list[bool] = []
-        with inserting_at_commit():
+        with inserting_along():
             insert_rows([job("a")])
             connection.on_commit(lambda: ran.append(Job.objects.filter(key="a").exists()))
 
@@ -156,7 +156,7 @@ class TestRunPlanned:
     def test_leaves_an_outer_transaction_open(self) -> None:
         def fail() -> None:
             with atomic():
-                with inserting_at_commit():
+                with inserting_along():
                     insert_rows([job("a")])
                 raise RuntimeError
 
@@ -167,7 +167,7 @@ class TestRunPlanned:
 
     def test_undoes_all_where_the_last_fails(self) -> None:
         def repeat() -> None:
-            with inserting_at_commit():
+            with inserting_along():
                 Counter.objects.create(name="a", value=1)
                 insert_rows([job("b")])
                 insert_rows([job("a")])

@@ -8,7 +8,8 @@ from django.db import DatabaseError, connection
 
 from marketplace.core.db import IntegrityError, atomic
 from marketplace.core.models import IdempotencyKey, Job
-from marketplace.core.rows import insert_rows, inserting_at_commit, new_row
+from marketplace.core.questions import ask, which_are_there
+from marketplace.core.rows import insert_rows, inserting_along, new_row
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -51,19 +52,42 @@ class TestNewRow:
             new_row(Job, key="j", nmae="n")
 
 
-class TestInsertingAtCommit:
+class TestInsertingAlong:
     def test_has_the_rows_of_all_tables_at_the_end(self) -> None:
-        with inserting_at_commit():
+        with inserting_along():
             insert_rows([key("s")])
             insert_rows([Job(key="j", name="n", run_at=AT)])
-            with inserting_at_commit():
+            with inserting_along():
                 insert_rows([key("t")])
 
         assert (IdempotencyKey.objects.count(), Job.objects.count()) == (2, 1)
 
+    def test_goes_along_with_the_next_question(self) -> None:
+        with inserting_along():
+            insert_rows([Job(key="j", name="n", run_at=AT)])
+
+            assert ask(which_are_there(Job, "key", ["j"])) == {"j"}
+
+            insert_rows([Job(key="k", name="n", run_at=AT)])
+
+        assert sorted(Job.objects.values_list("key", flat=True)) == ["j", "k"]
+
+    def test_is_refused_with_what_it_goes_along_with(self) -> None:
+        def repeat() -> None:
+            with inserting_along():
+                insert_rows([key("t")])
+                insert_rows([key("s")])
+                ask(which_are_there(Job, "key", ["j"]))
+
+        insert_rows([key("s")])
+        with pytest.raises(IntegrityError):
+            repeat()
+
+        assert [one.scope for one in IdempotencyKey.objects.all()] == ["s"]
+
     def test_inserts_nothing_where_the_block_fails(self) -> None:
         def fail() -> None:
-            with inserting_at_commit():
+            with inserting_along():
                 insert_rows([key("s")])
                 raise RuntimeError
 
@@ -80,7 +104,7 @@ class TestInsertingAtCommit:
         insert_rows([key("s")])
 
         def repeat() -> None:
-            with inserting_at_commit():
+            with inserting_along():
                 insert_rows([Job(key="j", name="n", run_at=AT)])
                 insert_rows([key("s")])
 
