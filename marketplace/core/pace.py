@@ -12,12 +12,17 @@ REST = 4
 LONGEST_REST_S = 0.25
 
 
+def is_rush() -> bool:
+    """Whether people wait for this process."""
+    return observe.requests_in_hand() >= BUSY
+
+
 def give_way(worked_s: float) -> None:
     """In a rush, rest four times as long as one has worked, so that requests have the processor.
 
     For threads of later work in a process that also serves; elsewhere nobody is in a rush.
     """
-    if observe.requests_in_hand() >= BUSY:
+    if is_rush():
         time.sleep(min(REST * worked_s, LONGEST_REST_S))
 
 

@@ -16,7 +16,7 @@ import structlog
 from marketplace.core import jobs
 from marketplace.core.db import IntegrityError, run
 from marketplace.core.errors import Unavailable
-from marketplace.core.pace import giving_way
+from marketplace.core.pace import giving_way, is_rush
 from marketplace.events.claims import Head, Page, claim, let_go
 from marketplace.events.models import Position, TopicHead
 from marketplace.events.positions import Effect, Reader, Share, Subscription, pass_over, take
@@ -27,6 +27,8 @@ logger = structlog.get_logger(__name__)
 TOGETHER = 100
 """So many of several topics: while their effect lasts, who records on its topics waits."""
 PAGE = 100
+PAGE_IN_A_RUSH = 20
+"""A page's commit is large, and the commits of those who wait queue up behind it on the disk."""
 A_STREAM = 3
 """So many pages in a row that were not full: work comes as quickly as it is done."""
 GATHER_S = 0.025
@@ -105,7 +107,7 @@ def run_subscribers(limit: int = TOPICS_PER_RUN) -> int:
     while visits < limit:
         if not_full >= A_STREAM:
             time.sleep(GATHER_S)
-        count = min(PAGE, limit - visits)
+        count = min(PAGE_IN_A_RUSH if is_rush() else PAGE, limit - visits)
         with giving_way():
             page = claim(but=idle, count=count)
         if not page.heads:

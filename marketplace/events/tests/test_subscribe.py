@@ -291,6 +291,21 @@ class TestManyTopics:
             assert [seq for place, seq in together if place == topic] == [1, 2, 3, 4]
         assert Position.objects.filter(subscriber="list", seq=4).count() == 3
 
+    @pytest.mark.parametrize(("rush", "sizes"), [(False, [25]), (True, [20, 5])])
+    def test_come_in_smaller_pages_while_people_wait(
+        self,
+        seen: list[list[tuple[str, int]]],
+        monkeypatch: pytest.MonkeyPatch,
+        rush: bool,
+        sizes: list[int],
+    ) -> None:
+        monkeypatch.setattr(subscribe, "is_rush", lambda: rush)
+        rooms(25)
+
+        assert run_subscribers() == 25
+
+        assert [len(call) for call in seen] == sizes
+
     def test_come_no_more_at_a_time_than_one_transaction_takes(
         self, seen: list[list[tuple[str, int]]], monkeypatch: pytest.MonkeyPatch
     ) -> None:
