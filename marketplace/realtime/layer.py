@@ -32,6 +32,18 @@ LARGEST_BATCH = 500
 WAITING_LIMIT = 10_000
 
 
+def loss_behind(error: BaseException | None) -> Exception | None:
+    """The loss of Redis that this error comes of; None where there is none.
+
+    The driver may stumble over its own attempt to connect again, which another task has ended.
+    """
+    while error is not None:
+        if isinstance(error, FAULTS):
+            return error
+        error = error.__cause__ or error.__context__
+    return None
+
+
 class WatchedLayer(RedisPubSubChannelLayer):
     """The channel layer of several processes; `watch` before anything is subscribed."""
 
@@ -153,9 +165,11 @@ class Shard(RedisSingleShardConnection):
             except FAULTS as error:
                 self._lose(error)
                 await asyncio.sleep(RETRY_S)
-            except Exception:  # a fault of ours must not leave the process deaf
-                logger.exception("channel_layer_fault")
-                self._lose(None)
+            except Exception as error:  # a fault of ours must not leave the process deaf
+                loss = loss_behind(error)
+                if loss is None:
+                    logger.exception("channel_layer_fault")
+                self._lose(loss)
                 await asyncio.sleep(RETRY_S)
             finally:
                 self._pubsub = None
