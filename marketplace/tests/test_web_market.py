@@ -20,7 +20,7 @@ from marketplace.tests.test_web_demo import (
 )
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import APIResponse, Browser, Page, Route
 
 __all__ = ["browser", "server", "site"]
 
@@ -109,11 +109,23 @@ class TestTracking:
         assert "Dmitri" in page.locator("#lead").inner_text()
         assert page.locator("#map-box").is_hidden()
 
+        # The page asks for the view of now, and the answer comes later than the next event.
+        held: list[tuple[Route, APIResponse]] = []
+        page.route("**/api/v1/track/*", lambda route: held.append((route, route.fetch())))
         dmitri("POST", f"{path}/status", {"status": "in_transit"})
         page.locator("#status", has_text="On the way").wait_for()
+        while not held:
+            page.wait_for_timeout(20)
         points = fixes(900, 20, ends=datetime.now(UTC) - timedelta(seconds=30))
         dmitri("POST", f"{path}/locations", {"points": points})
         page.locator("#map-box").wait_for()
+        [(route, answer)] = held
+        assert answer.json()["location"] is None
+        with page.expect_response("**/api/v1/track/*"):
+            route.fulfill(response=answer)
+        page.unroute("**/api/v1/track/*")
+        page.wait_for_timeout(200)
+        assert page.locator("#map-box").is_visible()
         page.locator("#eta", has_text=":").wait_for()
         assert page.locator("#fix").inner_text().startswith("Last position")
         assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")

@@ -22,6 +22,7 @@ export class Market {
     this.talk = talk;
     this.problem = problem;
     this.drives = new Map();
+    this.asked = 0;
     this.shown = false;
   }
 
@@ -48,6 +49,8 @@ export class Market {
   }
 
   async refresh() {
+    this.asked += 1;
+    const own = this.asked;
     try {
       const [products, orders, shops] = await Promise.all([
         call("GET", "/products?in_stock=true&limit=24"),
@@ -58,8 +61,11 @@ export class Market {
       const sold = await Promise.all(shops.items.map((shop) => call("GET", `/shops/${shop.id}/orders?limit=10`)));
       const duty = isCourier ? await call("PUT", "/couriers/me", {}) : null;
       const deliveries = isCourier ? (await call("GET", "/deliveries?limit=10")).items : [];
+      const mine = await Promise.all(orders.items.map((order) => this.orderCard(order)));
+      // Who has asked later knows more, even if his answers came earlier.
+      if (own !== this.asked) return;
       fill("sale", products.items.map((product) => this.productCard(product)), "Nothing is for sale yet. A seller makes a shop by writing @createshop in a talk.");
-      fill("my-orders", await Promise.all(orders.items.map((order) => this.orderCard(order))), "You have ordered nothing yet.");
+      fill("my-orders", mine, "You have ordered nothing yet.");
       byId("sold-part").hidden = !shops.items.length;
       fill("sold", sold.flatMap((page) => page.items).map((order) => this.soldCard(order)), "Nobody has ordered anything yet.");
       byId("drive-part").hidden = !isCourier;

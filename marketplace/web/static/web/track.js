@@ -24,14 +24,24 @@ let failures = 0;
 let timer = null;
 let heard = 0;
 let isOver = false;
+// For each question that is under way: what has been told since it was asked.
+const meanwhile = new Set();
 
 // ---------------------------------------------------------------- what is known
 
+// What is told while the answer is on its way is newer than the answer: it is taken again.
 async function load() {
-  const answer = await fetch(`/api/v1/track/${encodeURIComponent(token)}`, { headers: { Accept: "application/json" } });
-  if (answer.status === 404) return gone();
-  if (!answer.ok) throw new Error(`The server answered ${answer.status}.`);
-  take(await answer.json());
+  const told = [];
+  meanwhile.add(told);
+  try {
+    const answer = await fetch(`/api/v1/track/${encodeURIComponent(token)}`, { headers: { Accept: "application/json" } });
+    if (answer.status === 404) return gone();
+    if (!answer.ok) throw new Error(`The server answered ${answer.status}.`);
+    take(await answer.json());
+    told.forEach(apply);
+  } finally {
+    meanwhile.delete(told);
+  }
 }
 
 function gone() {
@@ -143,15 +153,25 @@ async function again() {
 
 function receive(frame) {
   heard = Date.now();
-  const told = frame.payload ?? {};
   if (frame.type === "reply" && frame.status === "ok") joined(frame.response);
   else if (frame.type === "error") again();
-  else if (frame.event === "location_updated") moved(told);
-  else if (frame.event === "eta_updated") take({ eta: told });
-  else if (frame.event === "status_changed") take({ status: told.status, delivered_at: told.delivered_at, is_nearby: false });
-  else if (frame.event === "delivery_event") take({ is_nearby: told.milestone === "nearby" });
-  else if (frame.event === "removed") load();
-  if (frame.event === "status_changed") load();
+  else if (frame.event) {
+    for (const told of meanwhile) told.push(frame);
+    apply(frame);
+    if (frame.event === "status_changed" || frame.event === "removed") refresh();
+  }
+}
+
+function apply({ event, payload: told = {} }) {
+  if (event === "location_updated") moved(told);
+  else if (event === "eta_updated") take({ eta: told });
+  else if (event === "status_changed") take({ status: told.status, delivered_at: told.delivered_at, is_nearby: false });
+  else if (event === "delivery_event") take({ is_nearby: told.milestone === "nearby" });
+}
+
+// The view of now, for what an event does not say. Where it fails the events alone have to do.
+function refresh() {
+  load().catch(() => {});
 }
 
 function joined(answer) {
