@@ -11,6 +11,7 @@ PRODUCT_FIELDS = (
     "stock_quantity", "stock_status", "media", "variances", "skus", "status", "created_at",
     "updated_at",
 )  # fmt: skip
+STOCK_CHANGED = "stock.changed"
 MEMBER_FIELDS = ("shop_id", "user_id", "role", "previous_role", "actor_id")
 
 declare("shop.created", "A shop has opened.", *SHOP_FIELDS)
@@ -23,7 +24,7 @@ declare("product.created", "A shop sells something new.", *PRODUCT_FIELDS)
 declare("product.updated", "A product has changed.", *PRODUCT_FIELDS)
 declare("product.archived", "A product is sold no more.", *PRODUCT_FIELDS)
 declare(
-    "stock.changed",
+    STOCK_CHANGED,
     "There is more or less of a sku.",
     "product_id", "sku_id", "sku", "warehouse_id", "quantity", "available", "stock_status",
 )  # fmt: skip

@@ -201,3 +201,17 @@ def stock_event(stock: Stock) -> dict[str, Any]:
         "available": stock.available,
         "stock_status": stock_status(stock.available),
     }
+
+
+STOCK_EVENT_SQL = f"""jsonb_build_object(
+        'product_id', p.id,
+        'sku_id', sku.id,
+        'sku', p.sku,
+        'warehouse_id', NULL,
+        'quantity', sku.available + sku.reserved,
+        'available', sku.available,
+        'stock_status', CASE
+            WHEN sku.available <= 0 THEN '{StockStatus.OUT_OF_STOCK.value}'
+            WHEN sku.available < {LOW_STOCK} THEN '{StockStatus.LOW_STOCK.value}'
+            ELSE '{StockStatus.IN_STOCK.value}' END)"""
+"""The same, as PostgreSQL makes it of a row `sku` and its product `p`."""

@@ -9,6 +9,7 @@ import select
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from functools import lru_cache
@@ -67,43 +68,75 @@ def fetch_all_planned(statements: Sequence[Statement], *, ahead: bool = False) -
         return [session.rows(result) for result in results]
 
 
-def run_planned(statements: Sequence[Statement], *, commit: bool = False) -> None:
-    """Run these, which give no rows; commit: and the transaction, if none of them fails.
-
-    Only what ends the outermost transaction may say so; Django then finds nothing left to commit.
-    """
+def run_planned(statements: Sequence[Statement]) -> None:
+    """Run these, which give no rows."""
     session = _session()
     with counted(), connection.wrap_database_errors:
-        session.send([*_take_waiting(), *statements], commit=commit)
+        session.send([*_take_waiting(), *statements])
+
+
+@dataclass(slots=True)
+class Later:
+    """What is kept back: statements that give no rows, and one that comes last, with its reader."""
+
+    waiting: list[Statement] = field(default_factory=list)
+    last: tuple[Statement, Callable[[Rows], object]] | None = None
+
+    def send(self, *, commit: bool) -> None:
+        """Send all that is still kept back; commit: and end the transaction, if nothing fails.
+
+        Only what ends the outermost transaction may say so; Django then finds nothing left to
+        commit.
+        """
+        statements = _take_waiting()
+        if self.last is not None:
+            statements.append(self.last[0])
+        if not statements:
+            return
+        session = _session()
+        with counted(), connection.wrap_database_errors:
+            results = session.send(statements, commit=commit)
+            rows = [] if self.last is None else session.rows(results[len(statements) - 1])
+        if self.last is not None:
+            self.last[1](rows)
 
 
 @contextmanager
-def sending_later() -> Iterator[list[Statement]]:
-    """Within the block `send_later` keeps statements back; gives those that are still waiting."""
-    waiting: list[Statement] = []
-    _state.waiting = waiting
+def sending_later() -> Iterator[Later]:
+    """Within the block `send_later` and `send_last` keep statements back; gives what they keep."""
+    later = _state.later = Later()
     try:
-        yield waiting
+        yield later
     finally:
-        _state.waiting = None
+        _state.later = None
 
 
 def is_sending_later() -> bool:
     """Whether the caller stands inside `sending_later()`."""
-    return getattr(_state, "waiting", None) is not None
+    return getattr(_state, "later", None) is not None
 
 
 def send_later(statements: Sequence[Statement]) -> None:
     """Have these, which give no rows, travel ahead of the next that are sent."""
-    _state.waiting += statements
+    _state.later.waiting += statements
+
+
+def send_last(statement: Statement, read: Callable[[Rows], object]) -> None:
+    """Have this one travel last of all, with the commit; `read` gets its rows after that.
+
+    What depends on its rows is refused by an error of the statement: `read` comes too late for it.
+    """
+    later: Later = _state.later
+    if later.last is not None:
+        raise RuntimeError("Only one statement can be the last.")
+    later.last = (statement, read)
 
 
 def _take_waiting() -> list[Statement]:
-    waiting: list[Statement] | None = getattr(_state, "waiting", None)
-    if not waiting:
+    later: Later | None = getattr(_state, "later", None)
+    if later is None or not later.waiting:
         return []
-    taken = [*waiting]
-    waiting.clear()
+    taken, later.waiting = later.waiting, []
     return taken
 
 

@@ -76,10 +76,9 @@ def inserting_along() -> Iterator[None]:
         if not is_postgresql() or is_sending_later():
             yield
             return
-        with sending_later() as waiting:
+        with sending_later() as later:
             yield
-            if waiting:
-                run_planned([], commit=ends_transaction())
+            later.send(commit=ends_transaction())
 
 
 def insert_rows(*batches: Sequence[models.Model]) -> None:
@@ -96,31 +95,54 @@ def insert_rows(*batches: Sequence[models.Model]) -> None:
         return
     statements: list[Statement] = []
     for batch in filled:
-        statement, columns = _insert_into(type(batch[0]))
-        statements.append((statement, [column(batch) for column in columns]))
-    for batch in filled:
-        for row in batch:
-            row._state.adding = False
-            row._state.db = "default"
+        model = type(batch[0])
+        statements.append((_insert_into(model), as_arrays(model, batch)))
+        mark_stored(batch)
     if is_sending_later():
         send_later(statements)
     elif statements:
         run_planned(statements)
 
 
+def mark_stored(rows: Sequence[models.Model]) -> None:
+    """Say of these new rows that they are in the database."""
+    for row in rows:
+        row._state.adding = False
+        row._state.db = "default"
+
+
 @lru_cache
-def _insert_into(model: type[models.Model]) -> tuple[str, list[Column]]:
-    """The statement of a model, and how each of its parameters is made of the rows."""
-    fields = model._meta.concrete_fields
-    quote = connection.ops.quote_name
-    names = ", ".join(quote(str(field.column)) for field in fields)
+def unnested(model: type[models.Model]) -> str:
+    """The rows of a model as a table of a statement, whose parameters are `as_arrays` of them."""
     # Without lengths: a cast to `varchar(16)` would cut, where an insert refuses.
-    arrays = ", ".join(f"%s::{LENGTH.sub('', _type_of(field))}[]" for field in fields)
-    statement = (
-        f"INSERT INTO {quote(model._meta.db_table)} ({names}) "  # noqa: S608
-        f"SELECT * FROM unnest({arrays})"
+    kinds = [LENGTH.sub("", _type_of(field)) for field in model._meta.concrete_fields]
+    return f"unnest({', '.join(f'%s::{kind}[]' for kind in kinds)})"
+
+
+def as_arrays(model: type[models.Model], rows: Sequence[models.Model]) -> list[Any]:
+    """The columns of these rows of a model, in the order of its fields."""
+    return [column(rows) for column in _columns_of(model)]
+
+
+@lru_cache
+def columns_list(model: type[models.Model]) -> str:
+    """The names of a model's columns, in the order of its fields."""
+    quote = connection.ops.quote_name
+    return ", ".join(quote(str(one.column)) for one in model._meta.concrete_fields)
+
+
+@lru_cache
+def _insert_into(model: type[models.Model]) -> str:
+    table = connection.ops.quote_name(model._meta.db_table)
+    return (
+        f"INSERT INTO {table} ({columns_list(model)}) "  # noqa: S608
+        f"SELECT * FROM {unnested(model)}"
     )
-    return statement, [_column_of(field) for field in fields]
+
+
+@lru_cache
+def _columns_of(model: type[models.Model]) -> list[Column]:
+    return [_column_of(field) for field in model._meta.concrete_fields]
 
 
 def _type_of(field: Any) -> str:

@@ -100,75 +100,118 @@ def taking_seqs(
     entries: Sequence[NewEvent], *, opening: Collection[str] = ()
 ) -> Question[dict[str, int]]:
     """`take_seqs`, to travel with others. Of the entries only topics and names are looked at."""
+    wanted = count_by_topic(entries)
+    old = wanted.without(opening)
+
+    def read(rows: Iterable[tuple[Any, ...]]) -> dict[str, int]:
+        firsts = dict(rows)
+        if firsts.keys() != old.counts.keys():
+            raise TopicHead.DoesNotExist(
+                f"No head for {sorted(old.counts.keys() - firsts.keys())}."
+            )
+        if wanted.flagged:
+            wake_subscribers()
+        open_heads(wanted, opening)
+        return firsts | dict.fromkeys(opening, 1)
+
+    return Question(
+        ADVANCE,
+        old.as_values(),
+        read=read,
+        elsewhere=lambda: read(_advance(old) if old.counts else ()),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """How many events come on each topic, in the order of the topics, and which of these topics
+    somebody is to be woken for.
+    """
+
+    counts: dict[str, int]
+    flagged: set[str]
+
+    def without(self, topics: Collection[str]) -> "Wanted":
+        """The same but for these topics."""
+        left = {topic: n for topic, n in self.counts.items() if topic not in topics}
+        return Wanted(left, self.flagged & left.keys())
+
+    def as_values(self) -> list[Any]:
+        """The parameters of `ADVANCE`."""
+        flags = [topic in self.flagged for topic in self.counts]
+        return [settings.BUS_ENABLED, [*self.counts], [*self.counts.values()], flags]
+
+
+def count_by_topic(entries: Iterable[NewEvent]) -> Wanted:
+    """What these come to. Only inside `atomic()`. Raises ValueError for a name nobody declared."""
     if not in_transaction():
         raise RuntimeError("Events are recorded inside atomic(), with the change they tell of.")
     counts: dict[str, int] = {}
-    wanted = _subscribed_names()
     flagged: set[str] = set()
+    wanted = _subscribed_names()
     for entry in entries:
         catalog.kind_of(entry.name)
         counts[entry.topic] = counts.get(entry.topic, 0) + 1
         if entry.topic.startswith(wanted.get(entry.name, ())):
             flagged.add(entry.topic)
-    old = {topic: counts[topic] for topic in sorted(counts.keys() - set(opening))}
-    is_flagged = [topic in flagged for topic in old]
+    # Who takes several topics takes them in one order, so that nobody waits for one who waits for
+    # him.
+    return Wanted({topic: counts[topic] for topic in sorted(counts)}, flagged)
 
-    def read(rows: Iterable[tuple[Any, ...]]) -> dict[str, int]:
-        advanced = dict(rows)
-        if advanced.keys() != old.keys():
-            raise TopicHead.DoesNotExist(f"No head for {sorted(old.keys() - advanced.keys())}.")
-        if flagged:
-            wake_subscribers()
-        # A new head is written once, as it will be.
-        insert_rows(
-            [
-                new_row(
-                    TopicHead,
-                    topic=topic,
-                    epoch=uuid7().hex,
-                    last_seq=counts.get(topic, 0),
-                    subscribers_pending=topic in flagged,
-                    relay_pending=settings.BUS_ENABLED and topic in counts,
-                )
-                for topic in opening
-            ]
-        )
-        firsts = {topic: advanced[topic] - count + 1 for topic, count in old.items()}
-        return firsts | dict.fromkeys(opening, 1)
 
-    return Question(
-        ADVANCE,
-        [settings.BUS_ENABLED, [*old], [*old.values()], is_flagged],
-        read=read,
-        elsewhere=lambda: read(_advance(old, flagged=flagged) if old else ()),
+def open_heads(wanted: Wanted, topics: Collection[str]) -> None:
+    """Make the heads of these new topics; a new head is written once, as it will be."""
+    insert_rows(
+        [
+            new_row(
+                TopicHead,
+                topic=topic,
+                epoch=uuid7().hex,
+                last_seq=wanted.counts.get(topic, 0),
+                subscribers_pending=topic in wanted.flagged,
+                relay_pending=settings.BUS_ENABLED and topic in wanted.counts,
+            )
+            for topic in topics
+        ]
     )
 
 
-# Who takes several topics takes them in one order, so that nobody waits for one who waits for him.
-ADVANCE = f"""
+def advance_sql(*, after: str = "") -> str:
+    """The statement that advances heads and gives the first new seq of each.
+
+    after: a table of one row, whose `one` is 1, that has to be there before.
+    """
+    before, condition = (f"{after}, ", f" AND {after}.one = 1") if after else ("", "")
+    return f"""
     UPDATE {TopicHead._meta.db_table} AS head SET
         last_seq = last_seq + new.number,
         subscribers_pending = subscribers_pending OR new.is_subscribed,
         relay_pending = relay_pending OR %s
-    FROM unnest(%s::text[], %s::bigint[], %s::boolean[]) AS new(topic, number, is_subscribed)
-    WHERE head.topic = new.topic
-    RETURNING head.topic, last_seq
-"""  # noqa: S608  # the name of a table
+    FROM {before}unnest(%s::text[], %s::bigint[], %s::boolean[])
+        AS new(topic, number, is_subscribed)
+    WHERE head.topic = new.topic{condition}
+    RETURNING head.topic, last_seq - new.number + 1 AS first
+    """  # noqa: S608  # the name of a table
 
 
-def _advance(counts: dict[str, int], *, flagged: set[str]) -> Iterable[tuple[str, int]]:
-    """Add to the heads of these topics, and flag some; gives the new `last_seq` of each."""
+ADVANCE = advance_sql()
+
+
+def _advance(wanted: Wanted) -> Iterable[tuple[str, int]]:
+    """Add to the heads of these topics, and flag some; gives the first new seq of each."""
     # One statement for all heads, so that a batch over many rooms costs one round trip.
-    changes: dict[str, Any] = {"last_seq": F("last_seq") + _by_topic(counts)}
-    if flagged:
+    changes: dict[str, Any] = {"last_seq": F("last_seq") + _by_topic(wanted.counts)}
+    if wanted.flagged:
         changes["subscribers_pending"] = Case(
-            When(topic__in=sorted(flagged), then=Value(True)), default=F("subscribers_pending")
+            When(topic__in=sorted(wanted.flagged), then=Value(True)),
+            default=F("subscribers_pending"),
         )
     if settings.BUS_ENABLED:
         changes["relay_pending"] = True
-    heads = TopicHead.objects.filter(topic__in=sorted(counts))
+    heads = TopicHead.objects.filter(topic__in=[*wanted.counts])
     heads.update(**changes)
-    return heads.order_by("topic").values_list("topic", "last_seq")
+    rows = heads.order_by("topic").values_list("topic", "last_seq")
+    return [(topic, last - wanted.counts[topic] + 1) for topic, last in rows]
 
 
 def _by_topic(counts: dict[str, int]) -> Any:
@@ -179,6 +222,14 @@ def _by_topic(counts: dict[str, int]) -> Any:
 
 def insert(entries: Sequence[NewEvent], firsts: dict[str, int]) -> list[Event]:
     """Insert the events at the seqs that `take_seqs` gave, and publish them after the commit."""
+    events = new_events(entries, firsts)
+    insert_rows(events)
+    announce(events)
+    return events
+
+
+def new_events(entries: Sequence[NewEvent], firsts: Mapping[str, int]) -> list[Event]:
+    """The rows of these, at the seqs that begin with `firsts` in each topic; not stored yet."""
     following = dict(firsts)
     at, request = now(), request_id.get()
     events = []
@@ -200,12 +251,15 @@ def insert(entries: Sequence[NewEvent], firsts: dict[str, int]) -> list[Event]:
                 created_at=entry.at or at,
             )
         )
-    insert_rows(events)
+    return events
+
+
+def announce(events: Sequence[Event]) -> None:
+    """Publish these after the commit."""
     announced = [live_event(event) for event in events]
     on_commit(lambda: EVENTS_RECORDED.inc(len(announced)))
     on_commit(lambda: reach("after_commit_before_publish"))
     on_commit(lambda: live.publish(announced))
-    return events
 
 
 def live_event(event: Event) -> live.LiveEvent:

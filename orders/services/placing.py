@@ -4,7 +4,7 @@ Requests that come while one commit runs are stored together by the next (`gathe
 accepted or refused by itself; where their transaction fails, each is tried alone.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -12,6 +12,7 @@ from typing import Protocol
 from uuid import UUID
 
 from django.conf import settings
+from django.db import DataError
 
 from accounts.models import User
 from marketplace.core.clock import now
@@ -22,7 +23,9 @@ from marketplace.core.errors import AppError, Unavailable
 from marketplace.core.failpoints import reach
 from marketplace.core.questions import ask, ask_all
 from marketplace.core.rows import insert_rows, inserting_along, new_row
+from marketplace.core.vendor import is_postgresql
 from marketplace.events.record import NewEvent, insert, taking_seqs
+from marketplace.events.record_along import is_undone, record_along
 from orders import selectors
 from orders.enums import PaymentFlow
 from orders.events import ORDER_CREATED
@@ -34,7 +37,7 @@ from orders.services.drafting import Catalogue, Draft, checked, digest_of, which
 from orders.services.gathering import Gathering
 from orders.wanted import NewOrder, ShippingAddress, WantedLine
 from shops.selectors import Offer
-from shops.services.inventory import changes_to_come, holding
+from shops.services.inventory import StockLine, changes_to_come, holding, holding_along
 
 ORDER_NUMBERS = "order"
 FIRST_NUMBER = 10_001
@@ -106,22 +109,35 @@ def place_orders(
     raises comes out once its command stands alone. seen: what the caller has just read for all of
     these; whatever is tried again is read again.
     """
+    hold = _hold_along if is_postgresql() and not in_transaction() else _hold
     first = [seen or _look(commands)]
     try:
-        return run(lambda: _store(commands, first.pop() if first else _look(commands), keeper))
+        return run(
+            lambda: _store(commands, first.pop() if first else _look(commands), keeper, hold)
+        )
     except AppError as error:
         if len(commands) == 1 or isinstance(error, Unavailable):
             return [error for _ in commands]
     except IntegrityError:
+        # The same wish was stored at the same moment, or the very first number: now it is read.
         if in_transaction():
             raise
         if len(commands) == 1:
-            # The same wish was stored at the same moment, or the very first number: now it is read.
-            try:
-                return run(lambda: _store(commands, _look(commands), keeper))
-            except AppError as error:
-                return [error]
+            return _place_again(commands, keeper)
+    except DataError as error:
+        if not is_undone(error):
+            raise
+        if len(commands) == 1:
+            return _place_again(commands, keeper)
     return [place_orders([command], keeper=keeper)[0] for command in commands]
+
+
+def _place_again(commands: Sequence[PlaceCommand], keeper: Keeper | None) -> list[Outcome]:
+    """One that was undone, by the way that tells what is missing, if something is."""
+    try:
+        return run(lambda: _store(commands, _look(commands), keeper, _hold))
+    except AppError as error:
+        return [error]
 
 
 def _look(commands: Sequence[PlaceCommand]) -> Seen:
@@ -135,7 +151,9 @@ def _look(commands: Sequence[PlaceCommand]) -> Seen:
     )
 
 
-def _store(commands: Sequence[PlaceCommand], seen: Seen, keeper: Keeper | None) -> list[Outcome]:
+def _store(
+    commands: Sequence[PlaceCommand], seen: Seen, keeper: Keeper | None, hold: "Hold"
+) -> list[Outcome]:
     """A fixed number of statements, however many they are and whatever is in them."""
     at = now()
     known = selectors.find_by_keys(seen.used)
@@ -163,7 +181,7 @@ def _store(commands: Sequence[PlaceCommand], seen: Seen, keeper: Keeper | None) 
         if has_transactions():
             _insert(orders, keeper, at=at)
         if orders:
-            _hold(orders, drafts, events)
+            hold(orders, drafts, events)
         if not has_transactions():
             _insert(orders, keeper, at=at)
         reach("before_commit")
@@ -223,17 +241,36 @@ def _insert(orders: Sequence[Order], keeper: Keeper | None, *, at: datetime) -> 
         keeper.keep()
 
 
+Hold = Callable[[Sequence[Order], Sequence[Drafted], Sequence[NewEvent]], None]
+
+
 def _hold(orders: Sequence[Order], drafts: Sequence[Drafted], events: Sequence[NewEvent]) -> None:
     """Hold the stock and record what has happened. From here to the commit others wait."""
-    products = {offer.sku_id: offer.product_id for one in drafts for offer in one.draft.offers}
     held, seqs = ask_all(
-        holding(lines=[line for one in drafts for line in one.draft.stock_lines]),
+        holding(lines=_stock_lines(drafts)),
         taking_seqs(
-            [*changes_to_come(products.values()), *events],
+            [*changes_to_come(_products(drafts).values()), *events],
             opening=[order.topic for order in orders],
         ),
     )
     insert([*held, *events], seqs)
+
+
+def _hold_along(
+    orders: Sequence[Order], drafts: Sequence[Drafted], events: Sequence[NewEvent]
+) -> None:
+    """`_hold` by one statement, which travels with the commit. Refuses without telling why."""
+    change = holding_along(lines=_stock_lines(drafts), products=_products(drafts))
+    record_along(change, events, opening=[order.topic for order in orders])
+
+
+def _stock_lines(drafts: Sequence[Drafted]) -> list[StockLine]:
+    return [line for one in drafts for line in one.draft.stock_lines]
+
+
+def _products(drafts: Sequence[Drafted]) -> dict[UUID, UUID]:
+    """The products of the skus."""
+    return {offer.sku_id: offer.product_id for one in drafts for offer in one.draft.offers}
 
 
 def _order(command: PlaceCommand, draft: Draft, *, at: datetime) -> Order:

@@ -16,13 +16,14 @@ from marketplace.core.db import transactional
 from marketplace.core.errors import AppError, ValidationFailed
 from marketplace.core.ids import uuid7
 from marketplace.core.models import Counter
-from marketplace.core.questions import Question
+from marketplace.core.questions import Question, ask
 from marketplace.events.models import Event
 from marketplace.events.record import NewEvent
 from marketplace.tests.cast import assert_events, assert_queries, make_user
 from marketplace.tests.threads import together
 from orders.errors import CartEmpty, CouponInvalid, UnsupportedPaymentFlow
 from orders.models import Order, OrderLine, Reservation, ShopOrder
+from orders.services.drafting import which_offers_of
 from orders.services.placing import (
     NewOrder,
     PlaceCommand,
@@ -335,7 +336,7 @@ class TestRefusals:
             raise RuntimeError
 
         with monkeypatch.context() as broken:
-            broken.setattr("orders.services.placing.insert", fail)
+            broken.setattr("orders.services.placing.reach", fail)
             with assert_events(), pytest.raises(RuntimeError):
                 make_order(buyer, (lamp, 1))
 
@@ -489,6 +490,7 @@ class TestRaces:
             return Question("SELECT 1", [], read=lambda _: write(), elsewhere=write)
 
         if not is_conditional:
+            monkeypatch.setattr("orders.services.placing.is_postgresql", lambda: False)
             monkeypatch.setattr("orders.services.placing.holding", writing_what_was_read)
 
         def buy(person: User) -> bool:
@@ -502,6 +504,23 @@ class TestRaces:
 
         assert sum(bought) == sold
         assert Order.objects.count() == sold
+
+    def test_who_finds_less_than_he_saw_hears_what_is_left(
+        self, buyer: User, lamp: Product, sku: Sku
+    ) -> None:
+        asked = command(buyer, (lamp, 3))
+        offers = ask(which_offers_of(asked.wanted.lines))
+        seen = Seen(offers, used=[])
+        Sku.objects.filter(id=sku.id).update(available=2)
+
+        with assert_events():
+            [refusal] = place_orders([asked], seen=seen)
+
+        assert isinstance(refusal, OutOfStock)
+        [item] = refusal.details["items"]
+        assert (item["sku_id"], item["requested"], item["available"]) == (str(sku.id), 3, 2)
+        assert nothing_written()
+        assert stock_of(sku.id) == [(2, 0)]
 
     def test_crossed_orders_harm_nobody(self, buyer: User, shop: Shop, stranger: User) -> None:
         products = [make_product(shop, f"Lamp {n}", stock_quantity=60) for n in range(3)]

@@ -4,7 +4,7 @@ Orders call these inside their own transaction and record the events that come b
 their own, last of all: the row lock of a topic's head is held until the commit.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -17,9 +17,11 @@ from marketplace.core.db import in_transaction
 from marketplace.core.errors import ValidationFailed
 from marketplace.core.questions import Question, ask
 from marketplace.events.record import NewEvent
+from marketplace.events.record_along import Change
 from shops.errors import OutOfStock, SkuNotFound
+from shops.events import STOCK_CHANGED
 from shops.models import Product, Sku
-from shops.payloads import Stock, stock_event
+from shops.payloads import STOCK_EVENT_SQL, Stock, stock_event
 
 
 class StockLine(NamedTuple):
@@ -111,17 +113,29 @@ def _moving(lines: Sequence[StockLine], move: _Move) -> Question[list[NewEvent]]
         changed = Sku.objects.filter(possible).update(**changes, updated_at=at)
         return told(_stocks([one.sku_id for one in wanted]) if changed == len(wanted) else [])
 
-    # The pieces are parameters here, not conditions; the rows are taken in the order of the lines.
-    keys, pieces = [line.sku_id for line in wanted], [line.quantity for line in wanted]
-    signs = [move.available, move.reserved]
     return Question(
-        MOVE,
-        [*signs, at, keys, pieces, *signs],
+        MOVED,
+        _move_values(wanted, move, at=at),
         read=lambda rows: told([Stock(*row) for row in rows]),
         elsewhere=elsewhere,
     )
 
 
+def holding_along(*, lines: Sequence[StockLine], products: Mapping[UUID, UUID]) -> Change:
+    """`holding` for PostgreSQL, to be made and told by one statement with `record_along`.
+
+    products: those of the skus.
+    """
+    wanted = merged(lines)
+    return Change(
+        f"{MOVE} RETURNING 'product:' || p.id AS topic, {STOCK_EVENT_SQL} AS payload",
+        _move_values(wanted, HOLD, at=now()),
+        topics=[f"product:{products[line.sku_id]}" for line in wanted],
+        name=STOCK_CHANGED,
+    )
+
+
+# The pieces are parameters here, not conditions; the rows are taken in the order of the lines.
 MOVE = f"""
     UPDATE {Sku._meta.db_table} AS sku SET
         available = available + %s * line.pieces,
@@ -131,8 +145,15 @@ MOVE = f"""
     WHERE sku.id = line.sku_id AND p.id = sku.product_id
         AND available + least(%s * line.pieces, 0) >= 0
         AND reserved + least(%s * line.pieces, 0) >= 0
-    RETURNING sku.id, sku.product_id, available, reserved, p.sku
 """  # noqa: S608  # the names of tables
+MOVED = f"{MOVE} RETURNING sku.id, sku.product_id, available, reserved, p.sku"
+
+
+def _move_values(lines: Sequence[StockLine], move: _Move, *, at: datetime) -> list[Any]:
+    """The parameters of `MOVE`."""
+    keys, pieces = [line.sku_id for line in lines], [line.quantity for line in lines]
+    signs = [move.available, move.reserved]
+    return [*signs, at, keys, pieces, *signs]
 
 
 def _pieces_of(lines: Sequence[StockLine]) -> Any:
@@ -191,7 +212,7 @@ def _stock_event(
     product_id: UUID, payload: dict[str, Any], *, actor_id: str | None = None
 ) -> NewEvent:
     return NewEvent(
-        topic=f"product:{product_id}", name="stock.changed", payload=payload, actor_id=actor_id
+        topic=f"product:{product_id}", name=STOCK_CHANGED, payload=payload, actor_id=actor_id
     )
 
 

@@ -4,13 +4,17 @@ import random
 from collections.abc import Callable, Sequence
 
 import pytest
+from django.db import connection, transaction
 
 from accounts.models import User
 from marketplace.core.db import transactional
 from marketplace.core.errors import ValidationFailed
 from marketplace.core.ids import uuid7
 from marketplace.core.questions import ask
+from marketplace.core.rows import inserting_along
+from marketplace.events.models import Event
 from marketplace.events.record import NewEvent, record_all
+from marketplace.events.record_along import record_along
 from marketplace.tests.cast import assert_events, assert_queries
 from marketplace.tests.threads import together
 from shops.errors import OutOfStock
@@ -18,6 +22,7 @@ from shops.models import Shop, Sku
 from shops.services.inventory import (
     StockLine,
     holding,
+    holding_along,
     merged,
     put_back,
     release_held,
@@ -127,6 +132,28 @@ class TestMoves:
             "available": 6,
             "stock_status": "low_stock",
         }
+
+    @pytest.mark.skipif(connection.vendor != "postgresql", reason="about PostgreSQL alone")
+    def test_tell_the_same_by_one_statement(self, shop: Shop) -> None:
+        skus = [the_sku(make_product(shop, stock_quantity=n)) for n in (1, 9, 10, 11, 12)]
+        lines = [StockLine(sku.id, 1) for sku in skus]
+
+        @transactional
+        def hold_and_undo() -> None:
+            told.extend((one.topic, one.name, one.payload) for one in hold_stock(lines=lines))
+            transaction.set_rollback(True)
+
+        told: list[tuple[str, str, object]] = []
+        hold_and_undo()
+        with inserting_along():
+            products = {sku.id: sku.product_id for sku in skus}
+            record_along(holding_along(lines=lines, products=products), [], opening=[])
+
+        rows = Event.objects.filter(name="stock.changed").order_by("topic")
+        assert sorted(told) == list(rows.values_list("topic", "name", "payload"))
+        assert {row.payload["stock_status"] for row in rows} == {
+            "out_of_stock", "low_stock", "in_stock",
+        }  # fmt: skip
 
     def test_cost_one_statement_per_sku_and_one_reading(self, shop: Shop) -> None:
         skus = [the_sku(make_product(shop)) for _ in range(3)]
