@@ -1,6 +1,7 @@
 """Arrays of PostgreSQL, as its text or its binary form has them, at the price of a loop in C."""
 
 import struct
+from collections.abc import Sequence
 from typing import Any
 
 import orjson
@@ -14,33 +15,45 @@ _NULL = _LENGTH(-1)
 _JSONB_VERSION = b"\x01"
 
 
+def nul_byte() -> Exception:
+    """What the driver raises for such a text."""
+    from psycopg import DataError
+
+    return DataError("PostgreSQL text cannot contain NUL (0x00) bytes.")
+
+
 class Binary(bytes):
     """A value in the binary form of its type."""
 
 
-def plain_array(values: list[Any]) -> bytes:
+def plain_array(values: Sequence[Any]) -> bytes:
     """Values whose text needs no escape: their JSON is PostgreSQL's array but for the brackets."""
     return b"{%b}" % orjson.dumps(values, default=str)[1:-1]
 
 
-def text_array(values: list[str | None]) -> bytes:
-    """Short texts. An array knows two of JSON's escapes; texts that need another are rare."""
+def text_array(values: Sequence[str | None]) -> bytes:
+    """Short texts. An array knows two of JSON's escapes; texts that need another are rare.
+
+    Raises DataError for a NUL, which PostgreSQL's texts cannot hold.
+    """
     array = plain_array(values)
-    if b"\\" not in array.replace(rb"\\", b"").replace(rb"\"", b""):
+    if b"\\" not in array or b"\\" not in array.replace(rb"\\", b"").replace(rb"\"", b""):
         return array
     return b"{%b}" % b",".join([b"NULL" if one is None else _quoted(one) for one in values])
 
 
 def _quoted(value: str) -> bytes:
+    if "\0" in value:
+        raise nul_byte()
     return b'"%b"' % value.replace("\\", "\\\\").replace('"', '\\"').encode()
 
 
-def long_text_array(values: list[str | None]) -> Binary:
+def long_text_array(values: Sequence[str | None]) -> Binary:
     """Texts that are long, or full of what an array would have to escape."""
     return _binary(TEXT, [None if one is None else one.encode() for one in values])
 
 
-def json_array(values: list[Any]) -> Binary:
+def json_array(values: Sequence[Any]) -> Binary:
     """Values of a JSON column."""
     return _binary(
         JSONB, [None if one is None else _JSONB_VERSION + write_json(one) for one in values]

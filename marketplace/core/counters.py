@@ -19,15 +19,16 @@ def next_numbers(name: str, *, count: int = 1, first: int) -> int:
     back, so the row is held until the commit; take it late. The very first two at once may end in
     an IntegrityError of one of them, which may then be repeated.
     """
+    if not in_transaction():
+        raise RuntimeError("A number is taken inside atomic(), with the thing that it numbers.")
     return ask(numbering(name, count=count, first=first))
 
 
 def numbering(name: str, *, count: int = 1, first: int) -> Question[int]:
-    """`next_numbers`, to travel with others; asked `ahead` of them nobody waits for the commit, and
-    who fails may leave a gap.
+    """`next_numbers`, to travel with others.
+
+    Asked ahead of them, or meanwhile, nobody waits for the commit, and who fails may leave a gap.
     """
-    if not in_transaction():
-        raise RuntimeError("A number is taken inside atomic(), with the thing that it numbers.")
 
     def begin() -> int:
         Counter.objects.create(name=name, value=first + count - 1)

@@ -17,9 +17,9 @@ from types import SimpleNamespace
 from typing import Any
 from uuid import UUID
 
-from django.db import connection
+from django.db import DatabaseError, connection
 
-from marketplace.core.arrays import Binary, plain_array, text_array
+from marketplace.core.arrays import Binary, nul_byte, plain_array, text_array
 from marketplace.core.queries import counted
 
 Statement = tuple[str, Sequence[Any]]
@@ -71,6 +71,53 @@ def fetch_all_planned(statements: Sequence[Statement], *, ahead: bool = False) -
         results = session.send([*statements[:first], *waiting, *statements[first:]], ahead=ahead)
         del results[first : first + len(waiting)]
         return [session.rows(result) for result in results]
+
+
+class Coming:
+    """The rows of a statement that is under way in a transaction of its own.
+
+    Whoever uses the connection waits for them first.
+    """
+
+    def __init__(self, session: "_Session") -> None:
+        self._session = session
+        self._rows: Rows | None = None
+        self._failure: DatabaseError | None = None
+
+    def rows(self) -> Rows:
+        """Wait for them. Raises what Django raises."""
+        self.collect()
+        if self._failure is not None:
+            raise self._failure
+        if self._rows is None:
+            raise RuntimeError("The connection was given up before.")
+        return self._rows
+
+    def collect(self) -> None:
+        """Wait until the connection is free again, if it still is that one."""
+        if getattr(_state, "coming", None) is not self:
+            return
+        _state.coming = None
+        if connection.connection is not self._session.raw:
+            return
+        try:
+            with counted(), connection.wrap_database_errors:
+                self._rows = self._session.end_alone()
+        except DatabaseError as error:
+            self._failure = error
+
+
+def begin_planned(statement: str, parameters: Sequence[Any]) -> Coming:
+    """Send this, and do something else until its rows are needed.
+
+    It has a transaction of its own, whose end waits for no disk. Only on a dedicated connection,
+    outside of a transaction; Django's own ways must not be used before the rows have come.
+    """
+    session = _session()
+    with connection.wrap_database_errors:
+        session.begin_alone((statement, parameters))
+    coming = _state.coming = Coming(session)
+    return coming
 
 
 def run_planned(statements: Sequence[Statement]) -> None:
@@ -147,6 +194,9 @@ def _take_waiting() -> list[Statement]:
 
 def _session() -> "_Session":
     """This thread's connection, as it is used here."""
+    coming: Coming | None = getattr(_state, "coming", None)
+    if coming is not None:
+        coming.collect()
     # As before each of Django's own statements: a connection that has died is opened again.
     connection.close_if_health_check_failed()
     connection.ensure_connection()
@@ -162,14 +212,21 @@ class _Session:
     """One connection of the driver. prepares: whether it keeps the plans of its statements."""
 
     def __init__(self, raw: Any, *, prepares: bool) -> None:
+        from psycopg import OperationalError
         from psycopg.adapt import Transformer
+        from psycopg.pq import ConnStatus, ExecStatus, TransactionStatus
 
         self.raw = raw
+        self._idle, self._lost = TransactionStatus.IDLE, ConnStatus.BAD
+        self._synced = ExecStatus.PIPELINE_SYNC
+        self._good = frozenset({ExecStatus.TUPLES_OK, ExecStatus.COMMAND_OK})
+        self._no_connection = OperationalError
         self.prepares = prepares
         self._server: Any = raw.pgconn
         self._names: dict[str, bytes] = {}
         self._transformer: Any = Transformer(_context_of(raw))
         self._poll = select.poll()
+        self._send = self._server.send_query_prepared if prepares else self._send_unprepared
         if prepares:
             raw.execute("SET plan_cache_mode = force_generic_plan")
             for way in ("seqscan", "hashjoin", "mergejoin"):
@@ -187,19 +244,15 @@ class _Session:
         self, statements: Sequence[Statement], *, ahead: bool = False, commit: bool = False
     ) -> list[Any]:
         """The results of these. Raises the driver's error of the first that fails."""
-        from psycopg.pq import TransactionStatus
-
         server = self._server
-        begins = not self.raw.autocommit and server.transaction_status == TransactionStatus.IDLE
+        begins = not self.raw.autocommit and server.transaction_status == self._idle
         ready = [self._ready(*statement) for statement in statements]
         alone = [self._ready(UNHURRIED, []), ready.pop(0)] if ahead and begins else []
-        send = server.send_query_prepared if self.prepares else self._send_unprepared
+        send = self._send
         try:
             server.enter_pipeline_mode()
-            for one in alone:
-                send(*one)
             if alone:
-                server.pipeline_sync()
+                self._send_alone(alone)
             if begins:
                 # The driver's own words, with the isolation that the settings ask for.
                 server.send_query_params(self.raw._get_tx_start_command(), None)  # noqa: SLF001
@@ -217,6 +270,33 @@ class _Session:
             raise
         self._raise_failure([*before, *results])
         return before[1:] + results[1 if begins else 0 :]
+
+    def begin_alone(self, statement: Statement) -> None:
+        """Send this in a transaction of its own; until `end_alone` nothing else may be sent."""
+        ready = [self._ready(UNHURRIED, []), self._ready(*statement)]
+        try:
+            self._server.enter_pipeline_mode()
+            self._send_alone(ready)
+            self._flush()
+        except BaseException:
+            self.raw.close()
+            raise
+
+    def end_alone(self) -> Rows:
+        """What `begin_alone` has read. Raises the driver's error if it failed."""
+        try:
+            results = self._receive()
+            self._server.exit_pipeline_mode()
+        except BaseException:
+            self.raw.close()
+            raise
+        self._raise_failure(results)
+        return self.rows(results[1])
+
+    def _send_alone(self, ready: Sequence[Any]) -> None:
+        for one in ready:
+            self._send(*one)
+        self._server.pipeline_sync()
 
     def _ready(
         self, statement: str, values: Sequence[Any]
@@ -242,14 +322,8 @@ class _Session:
 
     def _receive(self) -> list[Any]:
         """One result for each statement, up to the end of the journey."""
-        from psycopg import OperationalError
-        from psycopg.pq import ConnStatus, ExecStatus
-
         server, poll = self._server, self._poll
-        poll.register(server.socket, select.POLLIN | select.POLLOUT)
-        while server.flush():
-            poll.poll()
-            server.consume_input()
+        self._flush()
         poll.register(server.socket, select.POLLIN)
         results: list[Any] = []
         while True:
@@ -258,23 +332,29 @@ class _Session:
                 server.consume_input()
             result = server.get_result()
             if result is None:
-                if server.status == ConnStatus.BAD:
-                    raise OperationalError(server.get_error_message())
-            elif result.status == ExecStatus.PIPELINE_SYNC:
+                if server.status == self._lost:
+                    raise self._no_connection(server.get_error_message())
+            elif result.status == self._synced:
                 return results
             else:
                 results.append(result)
 
+    def _flush(self) -> None:
+        """Send all, and read meanwhile: else both sides could wait for each other."""
+        server, poll = self._server, self._poll
+        poll.register(server.socket, select.POLLIN | select.POLLOUT)
+        while server.flush():
+            poll.poll()
+            server.consume_input()
+
     def _raise_failure(self, results: list[Any]) -> None:
         """Raise the error of the first that failed; what came after it was not tried."""
-        from psycopg import OperationalError
         from psycopg.errors import error_from_result
-        from psycopg.pq import ConnStatus, ExecStatus
 
         for result in results:
-            if result.status not in (ExecStatus.TUPLES_OK, ExecStatus.COMMAND_OK):
-                if self._server.status == ConnStatus.BAD:
-                    raise OperationalError(self._server.get_error_message())
+            if result.status not in self._good:
+                if self._server.status == self._lost:
+                    raise self._no_connection(self._server.get_error_message())
                 raise error_from_result(result)
 
 
@@ -306,33 +386,34 @@ def _written(values: Sequence[Any]) -> tuple[list[bytes | None], list[int] | Non
     texts: list[bytes | None] = []
     formats: list[int] | None = None
     for place, value in enumerate(values):
-        write = _WRITERS.get(type(value)) or _writer_of(value)
-        text = write(value)
-        texts.append(text)
-        if write is _as_it_is:
+        kind = type(value)
+        if kind is bytes:
+            texts.append(value)
+            continue
+        texts.append((_WRITERS.get(kind) or _writer_of(value))(value))
+        if kind is Binary:
             formats = formats or [AS_TEXT] * len(values)
             formats[place] = AS_BINARY
-        elif text is not None and b"\0" in text:
-            from psycopg import DataError
-
-            raise DataError("PostgreSQL text cannot contain NUL (0x00) bytes.")
     return texts, formats
 
 
-def _as_it_is(value: Binary) -> bytes:
-    return value
+def _text(value: str) -> bytes:
+    if "\0" in value:
+        raise nul_byte()
+    return value.encode()
 
 
 def _array(values: Sequence[Any]) -> bytes:
-    items = list(values)
-    return text_array(items) if any(isinstance(one, str) for one in items) else plain_array(items)
+    return (
+        text_array(values) if any(isinstance(one, str) for one in values) else plain_array(values)
+    )
 
 
 _WRITERS: dict[type, Callable[[Any], bytes | None]] = {
     type(None): lambda value: None,
-    str: str.encode,
+    str: _text,
     bytes: bytes,
-    Binary: _as_it_is,
+    Binary: lambda value: value,
     bool: lambda value: b"t" if value else b"f",
     int: b"%d".__mod__,
     float: lambda value: repr(value).encode(),

@@ -8,9 +8,15 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from django.db import models
+from django.db import connection, models
 
-from marketplace.core.planned import Rows, fetch_all_planned, fetch_planned
+from marketplace.core.planned import (
+    Rows,
+    begin_planned,
+    fetch_all_planned,
+    fetch_planned,
+    is_dedicated,
+)
 from marketplace.core.vendor import is_postgresql
 
 Answer = TypeVar("Answer")
@@ -51,6 +57,22 @@ def ask_all(*questions: Question[Any], ahead: Question[Any] | None = None) -> li
         [(question.statement, question.values) for question in in_order], ahead=ahead is not None
     )
     return [question.read(rows) for question, rows in zip(in_order, found, strict=True)]
+
+
+def can_ask_meanwhile() -> bool:
+    """Whether `ask_meanwhile` may be used here: on PostgreSQL, by a thread that keeps its
+    connection, outside of a transaction.
+    """
+    return is_postgresql() and is_dedicated() and not connection.in_atomic_block
+
+
+def ask_meanwhile(question: Question[Answer]) -> Callable[[], Answer]:
+    """Ask as `ahead` of a transaction that begins later; gives what waits for the answer.
+
+    Nothing may be read or written before it was called.
+    """
+    coming = begin_planned(question.statement, question.values)
+    return lambda: question.read(coming.rows())
 
 
 def which_are_there(

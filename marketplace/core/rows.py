@@ -28,8 +28,7 @@ from marketplace.core.planned import (
 from marketplace.core.vendor import is_postgresql
 
 Row = TypeVar("Row", bound=models.Model)
-Column = Callable[[Sequence[Any]], bytes]
-Array = Callable[[list[Any]], bytes]
+Array = Callable[[Sequence[Any]], bytes]
 LENGTH = re.compile(r"\(.*\)")
 
 
@@ -121,7 +120,11 @@ def unnested(model: type[models.Model]) -> str:
 
 def as_arrays(model: type[models.Model], rows: Sequence[models.Model]) -> list[Any]:
     """The columns of these rows of a model, in the order of its fields."""
-    return [column(rows) for column in _columns_of(model)]
+    read, arrays = _columns_of(model)
+    if not rows:
+        return [array(()) for array in arrays]
+    columns = zip(*map(read, rows), strict=True)
+    return [array(column) for array, column in zip(arrays, columns, strict=True)]
 
 
 @lru_cache
@@ -141,21 +144,22 @@ def _insert_into(model: type[models.Model]) -> str:
 
 
 @lru_cache
-def _columns_of(model: type[models.Model]) -> list[Column]:
-    return [_column_of(field) for field in model._meta.concrete_fields]
+def _columns_of(model: type[models.Model]) -> tuple[Callable[[Any], tuple[Any, ...]], list[Array]]:
+    """What reads all columns of a row, and how each of them becomes an array."""
+    fields = model._meta.concrete_fields
+    return attrgetter(*[field.attname for field in fields]), [_array_of(field) for field in fields]
 
 
 def _type_of(field: Any) -> str:
     return str(field.rel_db_type(connection))
 
 
-def _column_of(field: Any) -> Column:
+def _array_of(field: Any) -> Array:
     """How the values of this field become an array."""
-    read = attrgetter(field.attname)
     target = field.target_field if field.is_relation else field
     for kind, array in _ARRAYS:
         if isinstance(target, kind):
-            return lambda rows: array(list(map(read, rows)))
+            return array
     raise TypeError(f"{type(target).__name__} cannot be inserted in this way.")
 
 

@@ -21,7 +21,7 @@ from marketplace.core.counters import numbering
 from marketplace.core.db import IntegrityError, has_transactions, in_transaction, run
 from marketplace.core.errors import AppError, Unavailable
 from marketplace.core.failpoints import reach
-from marketplace.core.questions import ask, ask_all
+from marketplace.core.questions import Question, ask, ask_all, ask_meanwhile, can_ask_meanwhile
 from marketplace.core.rows import insert_rows, inserting_along, new_row
 from marketplace.core.vendor import is_postgresql
 from marketplace.events.record import NewEvent, insert, taking_seqs
@@ -161,16 +161,19 @@ def _store(
     old = {key: order.id for key, order in known.items() if order.created_at <= at - KEY_KEPT_FOR}
     outcomes = _outcomes(commands, seen, {key: known[key] for key in known.keys() - old.keys()})
     drafts = [one for one in outcomes if isinstance(one, Drafted)]
+    numbers = _numbers(len(drafts))
     orders = [_order(one.command, one.draft, at=at) for one in drafts]
     placed = iter(orders)
     in_order = [next(placed) if isinstance(one, Drafted) else one for one in outcomes]
     if keeper is not None:
         keeper.prepare(commands, in_order)
+    if numbers is not None:
+        _number(orders, numbers())
     with inserting_along():
         if old:
             Order.objects.filter(id__in=old.values()).update(key=None)
-        if orders:
-            _number(orders)
+        if orders and numbers is None:
+            _number(orders, ask_all(ahead=_numbering(len(orders)))[0])
         events = [
             event
             for order, one in zip(orders, drafts, strict=True)
@@ -213,9 +216,19 @@ def _outcomes(
     return outcomes
 
 
-def _number(orders: Sequence[Order]) -> None:
-    """Give each its number; on PostgreSQL nobody waits for the end of this transaction."""
-    [first] = ask_all(ahead=numbering(ORDER_NUMBERS, count=len(orders), first=FIRST_NUMBER))
+def _numbers(count: int) -> Callable[[], int] | None:
+    """What gives the lowest of so many new numbers a little later, where that is possible."""
+    if not count or not can_ask_meanwhile():
+        return None
+    return ask_meanwhile(_numbering(count))
+
+
+def _numbering(count: int) -> Question[int]:
+    """On PostgreSQL nobody waits for the end of the transaction that takes these."""
+    return numbering(ORDER_NUMBERS, count=count, first=FIRST_NUMBER)
+
+
+def _number(orders: Sequence[Order], first: int) -> None:
     for place, order in enumerate(orders):
         order.number = first + place
 
