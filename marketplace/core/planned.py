@@ -8,7 +8,7 @@ before them and, where they end a transaction, its COMMIT behind them.
 import select
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
@@ -110,8 +110,8 @@ class Coming:
 def begin_planned(statement: str, parameters: Sequence[Any]) -> Coming:
     """Send this, and do something else until its rows are needed.
 
-    It has a transaction of its own, whose end waits for no disk. Only on a dedicated connection,
-    outside of a transaction; Django's own ways must not be used before the rows have come.
+    It has a transaction of its own, whose end waits for no disk. Django's own ways must not be used
+    before the rows have come.
     """
     session = _session()
     with connection.wrap_database_errors:
@@ -132,6 +132,7 @@ class Later:
     """What is kept back: statements that give no rows, and one that comes last, with its reader."""
 
     waiting: list[Statement] = field(default_factory=list)
+    is_under_way: bool = False
     last: tuple[Statement, Callable[[Rows], object]] | None = None
 
     def send(self, *, commit: bool) -> None:
@@ -143,14 +144,20 @@ class Later:
         statements = _take_waiting()
         if self.last is not None:
             statements.append(self.last[0])
-        if not statements:
+        if not statements and not self.is_under_way:
             return
+        self.is_under_way = False
         session = _session()
         with counted(), connection.wrap_database_errors:
             results = session.send(statements, commit=commit)
             rows = [] if self.last is None else session.rows(results[len(statements) - 1])
         if self.last is not None:
             self.last[1](rows)
+
+    def give_up(self) -> None:
+        """Nobody will ask what became of that which is under way: the connection forgets it."""
+        if self.is_under_way and connection.connection is not None:
+            _session().forget()
 
 
 @contextmanager
@@ -159,6 +166,9 @@ def sending_later() -> Iterator[Later]:
     later = _state.later = Later()
     try:
         yield later
+    except BaseException:
+        later.give_up()
+        raise
     finally:
         _state.later = None
 
@@ -171,6 +181,20 @@ def is_sending_later() -> bool:
 def send_later(statements: Sequence[Statement]) -> None:
     """Have these, which give no rows, travel ahead of the next that are sent."""
     _state.later.waiting += statements
+
+
+def send_on() -> None:
+    """Have what is kept back travel now, and do something else while it is done.
+
+    What fails of it is raised by what is sent next. Until then Django's own ways must not be used.
+    """
+    later: Later = _state.later
+    statements = _take_waiting()
+    if statements:
+        session = _session()
+        later.is_under_way = True
+        with connection.wrap_database_errors:
+            session.send_on(statements)
 
 
 def send_last(statement: Statement, read: Callable[[Rows], object]) -> None:
@@ -224,6 +248,8 @@ class _Session:
         self.prepares = prepares
         self._server: Any = raw.pgconn
         self._names: dict[str, bytes] = {}
+        # Results that are to come of what was sent and not waited for; the BEGIN has one, too.
+        self._under_way = 0
         self._transformer: Any = Transformer(_context_of(raw))
         self._poll = select.poll()
         self._send = self._server.send_query_prepared if prepares else self._send_unprepared
@@ -243,53 +269,86 @@ class _Session:
     def send(
         self, statements: Sequence[Statement], *, ahead: bool = False, commit: bool = False
     ) -> list[Any]:
-        """The results of these. Raises the driver's error of the first that fails."""
+        """The results of these. Raises the driver's error of the first that fails.
+
+        Also of what `send_on` has sent: the results of that are not given.
+        """
         server = self._server
-        begins = not self.raw.autocommit and server.transaction_status == self._idle
-        ready = [self._ready(*statement) for statement in statements]
+        ready = self._all_ready(statements)
+        begins = self._begins()
         alone = [self._ready(UNHURRIED, []), ready.pop(0)] if ahead and begins else []
-        send = self._send
-        try:
-            server.enter_pipeline_mode()
+        before: list[Any] = []
+        with self._closing_where_it_fails():
+            if not self._under_way:
+                server.enter_pipeline_mode()
             if alone:
                 self._send_alone(alone)
             if begins:
-                # The driver's own words, with the isolation that the settings ask for.
-                server.send_query_params(self.raw._get_tx_start_command(), None)  # noqa: SLF001
+                self._send_begin()
             for one in ready:
-                send(*one)
+                self._send(*one)
             if commit:
                 server.send_query_params(COMMIT, None)
             server.pipeline_sync()
-            before = self._receive() if alone else []
+            if alone:
+                before = self._receive()
             results = self._receive()
             server.exit_pipeline_mode()
+        passed_over, self._under_way = self._under_way, 0
+        self._raise_failure([*before, *results])
+        return before[1:] + results[passed_over:]
+
+    def send_on(self, statements: Sequence[Statement]) -> None:
+        """Send these without waiting for what becomes of them; `send` or `forget` comes next."""
+        ready = self._all_ready(statements)
+        begins = self._begins()
+        with self._closing_where_it_fails():
+            if not self._under_way:
+                self._server.enter_pipeline_mode()
+            if begins:
+                self._send_begin()
+            for one in ready:
+                self._send(*one)
+            self._under_way += len(ready)
+            self._flush()
+
+    def forget(self) -> None:
+        """Wait for what is under way, whatever becomes of it."""
+        with suppress(DatabaseError), connection.wrap_database_errors:
+            self.send([])
+
+    def _begins(self) -> bool:
+        """Whether what is sent now begins a transaction."""
+        is_idle = self._server.transaction_status == self._idle
+        return is_idle and not self._under_way and not self.raw.autocommit
+
+    def _send_begin(self) -> None:
+        # The driver's own words, with the isolation that the settings ask for.
+        self._server.send_query_params(self.raw._get_tx_start_command(), None)  # noqa: SLF001
+        self._under_way += 1
+
+    @contextmanager
+    def _closing_where_it_fails(self) -> Iterator[None]:
+        """Answers may be under way that nobody will read: no other statement may meet them."""
+        try:
+            yield
         except BaseException:
-            # Answers may be under way that nobody will read: no other statement may meet them.
             self.raw.close()
             raise
-        self._raise_failure([*before, *results])
-        return before[1:] + results[1 if begins else 0 :]
 
     def begin_alone(self, statement: Statement) -> None:
         """Send this in a transaction of its own; until `end_alone` nothing else may be sent."""
         ready = [self._ready(UNHURRIED, []), self._ready(*statement)]
-        try:
+        with self._closing_where_it_fails():
             self._server.enter_pipeline_mode()
             self._send_alone(ready)
             self._flush()
-        except BaseException:
-            self.raw.close()
-            raise
 
     def end_alone(self) -> Rows:
         """What `begin_alone` has read. Raises the driver's error if it failed."""
-        try:
+        with self._closing_where_it_fails():
             results = self._receive()
             self._server.exit_pipeline_mode()
-        except BaseException:
-            self.raw.close()
-            raise
         self._raise_failure(results)
         return self.rows(results[1])
 
@@ -297,6 +356,13 @@ class _Session:
         for one in ready:
             self._send(*one)
         self._server.pipeline_sync()
+
+    def _all_ready(self, statements: Sequence[Statement]) -> list[Any]:
+        is_new = self.prepares and any(one not in self._names for one, _ in statements)
+        if self._under_way and is_new:
+            # To be planned it has to travel by itself.
+            self.send([])
+        return [self._ready(*statement) for statement in statements]
 
     def _ready(
         self, statement: str, values: Sequence[Any]

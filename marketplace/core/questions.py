@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from django.db import connection, models
+from django.db import models
 
 from marketplace.core.planned import (
     Rows,
@@ -59,19 +59,15 @@ def ask_all(*questions: Question[Any], ahead: Question[Any] | None = None) -> li
     return [question.read(rows) for question, rows in zip(in_order, found, strict=True)]
 
 
-def can_ask_meanwhile() -> bool:
-    """Whether `ask_meanwhile` may be used here: on PostgreSQL, by a thread that keeps its
-    connection, outside of a transaction.
-    """
-    return is_postgresql() and is_dedicated() and not connection.in_atomic_block
-
-
 def ask_meanwhile(question: Question[Answer]) -> Callable[[], Answer]:
-    """Ask as `ahead` of a transaction that begins later; gives what waits for the answer.
+    """Ask PostgreSQL, ahead of a transaction that begins later; gives what waits for the answer.
 
-    Nothing may be read or written before it was called.
+    Nothing may be read or written before that was called. A connection that others will use is not
+    left with answers under way: there it has come already.
     """
     coming = begin_planned(question.statement, question.values)
+    if not is_dedicated():
+        coming.collect()
     return lambda: question.read(coming.rows())
 
 

@@ -4,7 +4,7 @@ Requests that come while one commit runs are stored together by the next (`gathe
 accepted or refused by itself; where their transaction fails, each is tried alone.
 """
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -21,7 +21,8 @@ from marketplace.core.counters import numbering
 from marketplace.core.db import IntegrityError, has_transactions, in_transaction, run
 from marketplace.core.errors import AppError, Unavailable
 from marketplace.core.failpoints import reach
-from marketplace.core.questions import Question, ask, ask_all, ask_meanwhile, can_ask_meanwhile
+from marketplace.core.planned import send_on
+from marketplace.core.questions import Question, ask, ask_all, ask_meanwhile
 from marketplace.core.rows import insert_rows, inserting_along, new_row
 from marketplace.core.vendor import is_postgresql
 from marketplace.events.record import NewEvent, insert, taking_seqs
@@ -109,12 +110,10 @@ def place_orders(
     raises comes out once its command stands alone. seen: what the caller has just read for all of
     these; whatever is tried again is read again.
     """
-    hold = _hold_along if is_postgresql() and not in_transaction() else _hold
+    store = _store_along if is_postgresql() and not in_transaction() else _store
     first = [seen or _look(commands)]
     try:
-        return run(
-            lambda: _store(commands, first.pop() if first else _look(commands), keeper, hold)
-        )
+        return run(lambda: store(commands, first.pop() if first else _look(commands), keeper))
     except AppError as error:
         if len(commands) == 1 or isinstance(error, Unavailable):
             return [error for _ in commands]
@@ -135,7 +134,7 @@ def place_orders(
 def _place_again(commands: Sequence[PlaceCommand], keeper: Keeper | None) -> list[Outcome]:
     """One that was undone, by the way that tells what is missing, if something is."""
     try:
-        return run(lambda: _store(commands, _look(commands), keeper, _hold))
+        return run(lambda: _store(commands, _look(commands), keeper))
     except AppError as error:
         return [error]
 
@@ -151,44 +150,101 @@ def _look(commands: Sequence[PlaceCommand]) -> Seen:
     )
 
 
-def _store(
-    commands: Sequence[PlaceCommand], seen: Seen, keeper: Keeper | None, hold: "Hold"
-) -> list[Outcome]:
+def _store(commands: Sequence[PlaceCommand], seen: Seen, keeper: Keeper | None) -> list[Outcome]:
     """A fixed number of statements, however many they are and whatever is in them."""
-    at = now()
-    known = selectors.find_by_keys(seen.used)
-    # One that has had its day is free again.
-    old = {key: order.id for key, order in known.items() if order.created_at <= at - KEY_KEPT_FOR}
-    outcomes = _outcomes(commands, seen, {key: known[key] for key in known.keys() - old.keys()})
-    drafts = [one for one in outcomes if isinstance(one, Drafted)]
-    numbers = _numbers(len(drafts))
-    orders = [_order(one.command, one.draft, at=at) for one in drafts]
-    placed = iter(orders)
-    in_order = [next(placed) if isinstance(one, Drafted) else one for one in outcomes]
+    batch = _Batch(commands, seen)
+    orders = batch.make_orders()
+    outcomes = batch.outcomes(orders)
     if keeper is not None:
-        keeper.prepare(commands, in_order)
-    if numbers is not None:
-        _number(orders, numbers())
+        keeper.prepare(commands, outcomes)
     with inserting_along():
-        if old:
-            Order.objects.filter(id__in=old.values()).update(key=None)
-        if orders and numbers is None:
+        batch.free_old_keys()
+        if orders:
             _number(orders, ask_all(ahead=_numbering(len(orders)))[0])
-        events = [
-            event
-            for order, one in zip(orders, drafts, strict=True)
-            for event in _created(order, one.command)
-        ]
+        events = batch.events(orders)
         # Where all is undone together, whatever does not need the stock's rows is written before
         # they are locked: others wait for so much less.
         if has_transactions():
-            _insert(orders, keeper, at=at)
+            _insert(orders, keeper, at=batch.at)
         if orders:
-            hold(orders, drafts, events)
+            _hold(batch, orders, events)
         if not has_transactions():
-            _insert(orders, keeper, at=at)
+            _insert(orders, keeper, at=batch.at)
         reach("before_commit")
-    return in_order
+    return outcomes
+
+
+def _store_along(
+    commands: Sequence[PlaceCommand], seen: Seen, keeper: Keeper | None
+) -> list[Outcome]:
+    """`_store` on PostgreSQL, which is kept at work meanwhile.
+
+    Numbers come while orders are made, and orders are inserted while the keeper writes. Stock is
+    held at the very end, with the commit. Refuses without telling why.
+    """
+    batch = _Batch(commands, seen)
+    numbers = ask_meanwhile(_numbering(len(batch.drafts))) if batch.drafts else None
+    orders = batch.make_orders()
+    outcomes = batch.outcomes(orders)
+    if numbers is not None:
+        _number(orders, numbers())
+    with inserting_along():
+        batch.free_old_keys()
+        if orders:
+            _insert(orders, None, at=batch.at)
+            change = holding_along(lines=batch.stock_lines(), products=batch.products())
+            record_along(change, batch.events(orders), opening=[order.topic for order in orders])
+            send_on()
+        if keeper is not None:
+            keeper.prepare(commands, outcomes)
+            keeper.keep()
+        reach("before_commit")
+    return outcomes
+
+
+class _Batch:
+    """Commands, and what each comes to before the database has been asked for anything more."""
+
+    def __init__(self, commands: Sequence[PlaceCommand], seen: Seen) -> None:
+        self.at = now()
+        known = selectors.find_by_keys(seen.used)
+        # One that has had its day is free again.
+        self._old = [
+            order for order in known.values() if order.created_at <= self.at - KEY_KEPT_FOR
+        ]
+        old = {order.key for order in self._old}
+        self._results = _results(commands, seen, {key: known[key] for key in known.keys() - old})
+        self.drafts = [one for one in self._results if isinstance(one, Drafted)]
+
+    def make_orders(self) -> list[Order]:
+        """Those of the drafts, still without numbers."""
+        return [_order(one.command, one.draft, at=self.at) for one in self.drafts]
+
+    def outcomes(self, orders: Sequence[Order]) -> list[Outcome]:
+        """What comes of the commands, if these orders can be stored."""
+        placed = iter(orders)
+        return [next(placed) if isinstance(one, Drafted) else one for one in self._results]
+
+    def free_old_keys(self) -> None:
+        """Let others use the keys that have had their day."""
+        if self._old:
+            Order.objects.filter(id__in=[order.id for order in self._old]).update(key=None)
+
+    def events(self, orders: Sequence[Order]) -> list[NewEvent]:
+        """What has happened to these orders of the drafts."""
+        return [
+            event
+            for order, one in zip(orders, self.drafts, strict=True)
+            for event in _created(order, one.command)
+        ]
+
+    def stock_lines(self) -> list[StockLine]:
+        """What all drafts take."""
+        return [line for one in self.drafts for line in one.draft.stock_lines]
+
+    def products(self) -> dict[UUID, UUID]:
+        """The products of the skus."""
+        return {offer.sku_id: offer.product_id for one in self.drafts for offer in one.draft.offers}
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,7 +255,7 @@ class Drafted:
     draft: Draft
 
 
-def _outcomes(
+def _results(
     commands: Sequence[PlaceCommand], seen: Seen, known: Mapping[str, Order]
 ) -> list[Order | AppError | Drafted]:
     """What each comes to before the database has been asked for anything."""
@@ -214,13 +270,6 @@ def _outcomes(
         except AppError as error:
             outcomes.append(error)
     return outcomes
-
-
-def _numbers(count: int) -> Callable[[], int] | None:
-    """What gives the lowest of so many new numbers a little later, where that is possible."""
-    if not count or not can_ask_meanwhile():
-        return None
-    return ask_meanwhile(_numbering(count))
 
 
 def _numbering(count: int) -> Question[int]:
@@ -254,36 +303,16 @@ def _insert(orders: Sequence[Order], keeper: Keeper | None, *, at: datetime) -> 
         keeper.keep()
 
 
-Hold = Callable[[Sequence[Order], Sequence[Drafted], Sequence[NewEvent]], None]
-
-
-def _hold(orders: Sequence[Order], drafts: Sequence[Drafted], events: Sequence[NewEvent]) -> None:
+def _hold(batch: _Batch, orders: Sequence[Order], events: Sequence[NewEvent]) -> None:
     """Hold the stock and record what has happened. From here to the commit others wait."""
     held, seqs = ask_all(
-        holding(lines=_stock_lines(drafts)),
+        holding(lines=batch.stock_lines()),
         taking_seqs(
-            [*changes_to_come(_products(drafts).values()), *events],
+            [*changes_to_come(batch.products().values()), *events],
             opening=[order.topic for order in orders],
         ),
     )
     insert([*held, *events], seqs)
-
-
-def _hold_along(
-    orders: Sequence[Order], drafts: Sequence[Drafted], events: Sequence[NewEvent]
-) -> None:
-    """`_hold` by one statement, which travels with the commit. Refuses without telling why."""
-    change = holding_along(lines=_stock_lines(drafts), products=_products(drafts))
-    record_along(change, events, opening=[order.topic for order in orders])
-
-
-def _stock_lines(drafts: Sequence[Drafted]) -> list[StockLine]:
-    return [line for one in drafts for line in one.draft.stock_lines]
-
-
-def _products(drafts: Sequence[Drafted]) -> dict[UUID, UUID]:
-    """The products of the skus."""
-    return {offer.sku_id: offer.product_id for one in drafts for offer in one.draft.offers}
 
 
 def _order(command: PlaceCommand, draft: Draft, *, at: datetime) -> Order:

@@ -17,6 +17,7 @@ from marketplace.core.errors import AppError, ValidationFailed
 from marketplace.core.ids import uuid7
 from marketplace.core.models import Counter
 from marketplace.core.questions import Question, ask
+from marketplace.core.vendor import is_postgresql
 from marketplace.events.models import Event
 from marketplace.events.record import NewEvent
 from marketplace.tests.cast import assert_events, assert_queries, make_user
@@ -342,7 +343,8 @@ class TestRefusals:
 
         assert nothing_written()
         assert stock_of(sku.id) == [(10, 0)]
-        assert make_order(buyer, (lamp, 1)).number == 10_001
+        # PostgreSQL's numbers are taken ahead: the lost one is not given again.
+        assert make_order(buyer, (lamp, 1)).number == (10_002 if is_postgresql() else 10_001)
 
 
 @pytest.mark.django_db
