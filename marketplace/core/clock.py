@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import lru_cache
 
 
 def real_now() -> datetime:
@@ -30,6 +31,8 @@ def running_by(source: Callable[[], datetime]) -> Iterator[None]:
         _source = before
 
 
+# What is told together has mostly happened at one instant.
+@lru_cache(maxsize=256)
 def wire_time(instant: datetime) -> str:
     """`2026-01-10T12:00:00.000Z`, the one form of a time on every wire."""
     if instant.tzinfo is not UTC:

@@ -5,11 +5,12 @@ import struct
 import threading
 import time
 from collections.abc import Iterator
-from uuid import UUID
+from uuid import UUID, SafeUUID
 
 RANDOM_BYTES = 8
 DRAWN_AT_ONCE = 512
 
+_new, _set = object.__new__, object.__setattr__
 _lock = threading.Lock()
 _last_ms = 0
 _sequence = 0
@@ -24,7 +25,8 @@ def uuid7() -> UUID:
     """
     global _last_ms, _sequence
     with _lock:
-        random = _draw()
+        drawn = next(_random, None)
+        random = _draw() if drawn is None else drawn[0]
         ms = time.time_ns() // 1_000_000
         if ms > _last_ms:
             _last_ms, _sequence = ms, _draw() & 0x7FF
@@ -34,7 +36,11 @@ def uuid7() -> UUID:
             _last_ms, _sequence = _last_ms + 1, _draw() & 0x7FF
         ms, sequence = _last_ms, _sequence
     value = (ms << 80) | (0x7 << 76) | (sequence << 64) | (0b10 << 62) | (random >> 2)
-    return UUID(int=value)
+    # `UUID(int=value)`, without its looks at all the other ways in which one could be given.
+    made = _new(UUID)
+    _set(made, "int", value)
+    _set(made, "is_safe", SafeUUID.unknown)
+    return made
 
 
 def _draw() -> int:

@@ -73,19 +73,21 @@ def record_along(change: Change, entries: Sequence[NewEvent], *, opening: Sequen
         [entry for entry in entries if entry.topic in old.counts], dict.fromkeys(old.counts, 1)
     )
     at, asked = now(), request_id.get()
+    keys = [uuid7() for _ in change.topics]
 
     def read(rows: Rows) -> None:
-        by_id = {event.id: event for event in given}
-        told = []
-        for key, seq, topic, payload, _ in rows:
-            if key in by_id:
-                by_id[key].seq = seq
-                continue
-            event = new_row(
-                Event, id=key, event_id=key, topic=topic, seq=seq, name=change.name,
-                payload=orjson.loads(payload), actor_id=None, request_id=asked, created_at=at,
-            )  # fmt: skip
-            told.append(event)
+        [(heads, changed, _)] = rows
+        firsts = orjson.loads(heads)
+        for event in given:
+            event.seq += firsts[event.topic] - 1
+        told = [
+            new_row(
+                Event, id=keys[place - 1], event_id=keys[place - 1], topic=topic,
+                seq=firsts[topic] + nth - 1, name=change.name, payload=payload, actor_id=None,
+                request_id=asked, created_at=at,
+            )
+            for place, nth, topic, payload in orjson.loads(changed)
+        ]  # fmt: skip
         mark_stored([*told, *given])
         announce([*told, *begun, *given])
         if wanted.flagged:
@@ -95,10 +97,10 @@ def record_along(change: Change, entries: Sequence[NewEvent], *, opening: Sequen
         *change.values,
         len(change.topics),
         *old.as_values(),
-        [uuid7() for _ in change.topics],
         change.name,
         asked,
         at,
+        keys,
         *as_arrays(Event, given),
         len(old.counts),
     ]
@@ -111,8 +113,7 @@ def is_undone(error: DataError) -> bool:
 
 
 # `enough` and the last SELECT divide by zero where rows or heads are missing: nothing else ends a
-# statement by what it has found. A number of the changed rows' events is that of their place, and
-# their ids come as one array.
+# statement by what it has found. What it has to say is one row: reading many takes longer.
 @lru_cache
 def _statement(change: str) -> str:
     table = Event._meta.db_table
@@ -125,22 +126,22 @@ WITH changed AS (
 ), heads AS (
     {advance_sql(after="enough")}
 ), told AS MATERIALIZED (
-    SELECT (%s::uuid[])[row_number() OVER ()] AS id, topic,
-        row_number() OVER (PARTITION BY topic) AS nth, payload
+    SELECT row_number() OVER () AS place, row_number() OVER (PARTITION BY topic) AS nth, topic,
+        payload
     FROM changed
 ), logged AS (
     INSERT INTO {table} (
         id, event_id, topic, seq, name, payload, actor_id, request_id, created_at)
-    SELECT told.id, told.id, topic, heads.first + told.nth - 1, %s::text, told.payload, NULL::text,
+    SELECT key, key, topic, heads.first + told.nth - 1, %s::text, told.payload, NULL::text,
         %s::text, %s::timestamptz
     FROM told JOIN heads USING (topic)
+        JOIN unnest(%s::uuid[]) WITH ORDINALITY AS keys(key, place) USING (place)
     UNION ALL
     SELECT given.id, given.event_id, topic, heads.first + given.seq - 1, given.name, given.payload,
         given.actor_id, given.request_id, given.created_at
     FROM {unnested(Event)} AS given({columns}) JOIN heads USING (topic)
-    RETURNING id, seq
 )
-SELECT logged.id, logged.seq, told.topic, told.payload,
+SELECT (SELECT coalesce(json_object_agg(topic, first)::text, '{{}}') FROM heads),
+    (SELECT coalesce(json_agg(json_build_array(place, nth, topic, payload))::text, '[]') FROM told),
     1 / ((SELECT count(*) FROM heads) = %s)::integer
-FROM logged LEFT JOIN told ON told.id = logged.id
 """  # noqa: S608  # names of a table and its columns, and statements of ours

@@ -159,6 +159,7 @@ class Catalogue:
         for offer in offers:
             self._by_sku[offer.sku_id] = offer
             self._by_product.setdefault(offer.product_id, []).append(offer)
+        self._terms = terms_in_force()
         self._left = {sku_id: offer.available for sku_id, offer in self._by_sku.items()}
 
     def draft(self, wanted: NewOrder) -> Draft:
@@ -178,7 +179,7 @@ class Catalogue:
         totals, lines = price(
             [(offer.price, pieces[offer.sku_id]) for offer in offers],
             currency=currency,
-            terms=terms_in_force(),
+            terms=self._terms,
             ships=wanted.fulfilment != Fulfilment.PICKUP,
         )
         if max(totals.subtotal, totals.total) >= LARGEST_TOTAL:
