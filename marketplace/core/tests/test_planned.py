@@ -12,10 +12,14 @@ from django.db import DatabaseError, IntegrityError, OperationalError, connectio
 from marketplace.core.db import atomic, discard_connection
 from marketplace.core.models import Counter, Job
 from marketplace.core.planned import (
+    Rows,
+    begin_planned,
     dedicate_connection,
     fetch_all_planned,
     fetch_planned,
     run_planned,
+    send_last,
+    send_on,
 )
 from marketplace.core.queries import QueryCount, counted_queries
 from marketplace.core.rows import insert_rows, inserting_along
@@ -178,3 +182,190 @@ class TestRunPlanned:
 
         assert not Counter.objects.exists()
         assert Job.objects.count() == 1
+
+
+@pytest.mark.usefixtures("_connection")
+class TestBeginPlanned:
+    def test_gives_the_rows_when_they_are_asked_for(self) -> None:
+        coming = begin_planned("SELECT %s::integer + 1", [1])
+
+        assert coming.rows() == [(2,)]
+        assert coming.rows() == [(2,)]
+
+    def test_lets_the_next_wait_for_them(self) -> None:
+        coming = begin_planned("SELECT 1", [])
+
+        assert fetch_planned("SELECT 2", []) == [(2,)]
+        assert coming.rows() == [(1,)]
+
+    def test_stays_whatever_becomes_of_what_follows(self) -> None:
+        def fail() -> None:
+            coming = begin_planned("UPDATE core_counter SET value = value + 1 RETURNING value", [])
+            assert coming.rows() == [(2,)]
+            with inserting_along():
+                insert_rows([job("a")])
+                raise RuntimeError
+
+        Counter.objects.create(name="a", value=1)
+        with pytest.raises(RuntimeError):
+            fail()
+
+        assert Counter.objects.get().value == 2
+        assert not Job.objects.exists()
+
+    def test_raises_what_django_raises_when_they_are_asked_for(self) -> None:
+        coming = begin_planned("SELECT 1 / %s", [0])
+
+        for _ in range(2):
+            with pytest.raises(DatabaseError, match="division by zero"):
+                coming.rows()
+        assert fetch_planned("SELECT 1", []) == [(1,)]
+
+    def test_knows_that_its_connection_was_given_up(self) -> None:
+        coming = begin_planned("SELECT 1", [])
+        discard_connection()
+
+        assert fetch_planned("SELECT 2", []) == [(2,)]
+        with pytest.raises(RuntimeError, match="given up"):
+            coming.rows()
+
+    def test_tells_of_a_connection_that_died_meanwhile(self) -> None:
+        [(backend,)] = fetch_planned("SELECT pg_backend_pid()", [])
+        coming = begin_planned("SELECT pg_sleep(20)", [])
+
+        def end() -> None:
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT pg_terminate_backend(%s)", [backend])
+            connection.close()
+
+        together(end)
+        with pytest.raises(OperationalError):
+            coming.rows()
+        connection.close()
+
+        assert fetch_planned("SELECT 1", []) == [(1,)]
+
+
+@pytest.mark.usefixtures("_connection")
+class TestSendOn:
+    def test_commits_with_what_follows(self) -> None:
+        for name in ("a", "b"):
+            with inserting_along():
+                insert_rows([job(name)])
+                send_on()
+                insert_rows([Counter(name=name, value=1)])
+
+        assert Job.objects.count() == Counter.objects.count() == 2
+        assert connection.get_autocommit()
+
+    def test_commits_where_nothing_follows(self) -> None:
+        with inserting_along():
+            insert_rows([job("a")])
+            send_on()
+            send_on()
+
+        assert Job.objects.count() == 1
+
+    def test_may_be_asked_behind(self) -> None:
+        with inserting_along():
+            insert_rows([job("a")])
+            send_on()
+            assert fetch_planned("SELECT key FROM core_job", []) == [("a",)]
+
+        assert Job.objects.count() == 1
+
+    def test_counts_one_call_for_all_of_it(self) -> None:
+        connection.ensure_connection()
+        count = QueryCount()
+        token = counted_queries.set(count)
+        try:
+            with inserting_along():
+                insert_rows([job("a")])
+                send_on()
+                insert_rows([job("b")])
+        finally:
+            counted_queries.reset(token)
+
+        assert count.number == 1
+
+    def test_raises_at_the_end_what_it_met(self) -> None:
+        def repeat() -> None:
+            with inserting_along():
+                insert_rows([job("a")])
+                send_on()
+                insert_rows([job("b")])
+
+        job("a").save()
+        with pytest.raises(IntegrityError):
+            repeat()
+
+        assert [one.key for one in Job.objects.order_by("key")] == ["a"]
+        insert_rows([job("c")])
+        assert Job.objects.count() == 2
+
+    def test_leaves_nothing_where_the_caller_fails(self) -> None:
+        def fail() -> None:
+            with inserting_along():
+                insert_rows([job("a")])
+                send_on()
+                raise RuntimeError
+
+        job("b").save()
+        with pytest.raises(RuntimeError):
+            fail()
+
+        assert [one.key for one in Job.objects.order_by("key")] == ["b"]
+        insert_rows([job("c")])
+        assert Job.objects.count() == 2
+
+    def test_leaves_nothing_where_both_fail(self) -> None:
+        def fail() -> None:
+            with inserting_along():
+                insert_rows([job("a")])
+                send_on()
+                raise RuntimeError
+
+        job("a").save()
+        with pytest.raises(RuntimeError):
+            fail()
+
+        insert_rows([job("c")])
+        assert Job.objects.count() == 2
+
+    def test_sends_more_than_the_socket_holds(self) -> None:
+        rows = [Job(key=str(n), name="n", run_at=AT, last_error="x" * 300_000) for n in range(20)]
+
+        with inserting_along():
+            insert_rows(rows)
+            send_on()
+            insert_rows([job("last")])
+
+        assert Job.objects.count() == 21
+
+
+@pytest.mark.usefixtures("_connection")
+class TestSendLast:
+    def test_is_read_after_the_commit(self) -> None:
+        found: list[Any] = []
+
+        def read(rows: Rows) -> None:
+            together(lambda: found.extend([rows, Job.objects.count()]))
+
+        with inserting_along():
+            send_last(("SELECT count(*) FROM core_job", []), read)
+            insert_rows([job("a")])
+            assert found == []
+
+        assert found == [[(1,)], 1]
+
+    def test_undoes_all_where_it_fails(self) -> None:
+        def fail() -> None:
+            with inserting_along():
+                insert_rows([job("a")])
+                send_on()
+                send_last(("SELECT 1 / %s", [0]), lambda _: None)
+
+        with pytest.raises(DatabaseError, match="division by zero"):
+            fail()
+
+        assert not Job.objects.exists()
