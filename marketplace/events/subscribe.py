@@ -107,12 +107,12 @@ def run_subscribers(limit: int = TOPICS_PER_RUN) -> int:
     while visits < limit:
         if not_full >= A_STREAM:
             time.sleep(GATHER_S)
-        count = min(PAGE_IN_A_RUSH if is_rush() else PAGE, limit - visits)
+        size = min(PAGE_IN_A_RUSH if is_rush() else PAGE, limit - visits)
         with giving_way():
-            page = claim(but=idle, count=count)
+            page = claim(but=idle, count=size)
         if not page.heads:
             break
-        not_full = not_full + 1 if len(page.heads) < count else 0
+        not_full = not_full + 1 if len(page.heads) < size else 0
         for topic, count in _visit(page, started).items():
             visits += 1
             taken += count
