@@ -10,10 +10,11 @@ class KernelConfig(AppConfig):
     label = "core"
 
     def ready(self) -> None:
-        """Send logs where they belong, count queries and jobs, put SQLite's writers in a line."""
-        from marketplace.core import figures, observe, queries, write_queue
+        """Send logs where they belong, watch queries and jobs, put SQLite's writers in a line."""
+        from marketplace.core import figures, observe, planned, queries, write_queue
 
         observe.configure_logging()
         queries.watch_queries()
+        planned.watch_connections()
         write_queue.queue_writes()
         figures.register_figures()

@@ -18,6 +18,8 @@ from typing import Any
 from uuid import UUID
 
 from django.db import DatabaseError, connection
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.backends.signals import connection_created
 
 from marketplace.core.arrays import Binary, nul_byte, plain_array, text_array
 from marketplace.core.queries import counted
@@ -108,10 +110,10 @@ class Coming:
 
 
 def begin_planned(statement: str, parameters: Sequence[Any]) -> Coming:
-    """Send this, and do something else until its rows are needed.
+    """Send this outside of a transaction, and do something else until its rows are needed.
 
-    It has a transaction of its own, whose end waits for no disk. Django's own ways must not be used
-    before the rows have come.
+    It has a transaction of its own, whose end waits for no disk. Whatever else is asked waits for
+    it first; only a transaction must not begin before the rows have come.
     """
     session = _session()
     with connection.wrap_database_errors:
@@ -186,7 +188,7 @@ def send_later(statements: Sequence[Statement]) -> None:
 def send_on() -> None:
     """Have what is kept back travel now, and do something else while it is done.
 
-    What fails of it is raised by what is sent next. Until then Django's own ways must not be used.
+    What fails of it is raised by what is asked next, or by the end of the block.
     """
     later: Later = _state.later
     statements = _take_waiting()
@@ -216,11 +218,44 @@ def _take_waiting() -> list[Statement]:
     return taken
 
 
-def _session() -> "_Session":
-    """This thread's connection, as it is used here."""
+def settle() -> None:
+    """Wait for all that is under way on this thread's connection. Raises what it met."""
+    _collect_coming()
+    later: Later | None = getattr(_state, "later", None)
+    if later is not None and later.is_under_way:
+        later.is_under_way = False
+        with counted(), connection.wrap_database_errors:
+            _session().send([])
+
+
+def watch_connections() -> None:
+    """Let Django's own statements wait, too; called once, when the app is ready."""
+    connection_created.connect(_watch, dispatch_uid="core.planned")
+
+
+def _watch(**signal: Any) -> None:
+    opened: BaseDatabaseWrapper = signal["connection"]
+    wrappers = opened.execute_wrappers
+    if opened.vendor == "postgresql" and _after_all_under_way not in wrappers:
+        wrappers.append(_after_all_under_way)
+
+
+def _after_all_under_way(
+    execute: Callable[..., Any], sql: str, params: Any, many: bool, context: dict[str, Any]
+) -> Any:
+    settle()
+    return execute(sql, params, many, context)
+
+
+def _collect_coming() -> None:
     coming: Coming | None = getattr(_state, "coming", None)
     if coming is not None:
         coming.collect()
+
+
+def _session() -> "_Session":
+    """This thread's connection, as it is used here."""
+    _collect_coming()
     # As before each of Django's own statements: a connection that has died is opened again.
     connection.close_if_health_check_failed()
     connection.ensure_connection()

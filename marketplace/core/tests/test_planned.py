@@ -198,6 +198,12 @@ class TestBeginPlanned:
         assert fetch_planned("SELECT 2", []) == [(2,)]
         assert coming.rows() == [(1,)]
 
+    def test_lets_django_wait_for_them(self) -> None:
+        coming = begin_planned("SELECT 1", [])
+
+        assert not Job.objects.exists()
+        assert coming.rows() == [(1,)]
+
     def test_stays_whatever_becomes_of_what_follows(self) -> None:
         def fail() -> None:
             coming = begin_planned("UPDATE core_counter SET value = value + 1 RETURNING value", [])
@@ -271,8 +277,12 @@ class TestSendOn:
             insert_rows([job("a")])
             send_on()
             assert fetch_planned("SELECT key FROM core_job", []) == [("a",)]
+            insert_rows([job("b")])
+            send_on()
+            assert Job.objects.count() == 2
+            insert_rows([job("c")])
 
-        assert Job.objects.count() == 1
+        assert Job.objects.count() == 3
 
     def test_counts_one_call_for_all_of_it(self) -> None:
         connection.ensure_connection()

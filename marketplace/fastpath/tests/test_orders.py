@@ -65,6 +65,12 @@ def orders() -> int:
     return Order.objects.count()
 
 
+def be_on_its_way() -> None:
+    """The order is paid, and its answer is kept no more."""
+    Order.objects.update(status="processing")
+    IdempotencyKey.objects.all().delete()
+
+
 def left(product: Product) -> tuple[int, int]:
     sku = the_sku(product)
     return sku.available, sku.reserved
@@ -174,6 +180,22 @@ class TestTogether:
 
         assert [one.status for one in answers] == [201, 404, 422, 422, 201]
         assert await in_thread(orders) == 2
+
+    async def test_finds_an_older_order_beside_a_new_one(
+        self, asker: Asker, lamp: Product, token: str
+    ) -> None:
+        first = await ask(asker, token, body_of(lamp), "old")
+        await in_thread(be_on_its_way)
+
+        repeated, new = await asyncio.gather(
+            ask(asker, token, body_of(lamp), "old"), ask(asker, token, body_of(lamp), "new")
+        )
+
+        assert (repeated.status, new.status) == (201, 201)
+        assert repeated.json["id"] == first.json["id"]
+        assert (repeated.json["status"], new.json["status"]) == ("confirmed", "pending")
+        assert asker.left_to_django == 0
+        assert await in_thread(left, lamp) == (10, 2)
 
     async def test_undoes_all_where_the_answer_cannot_be_kept(
         self, asker: Asker, lamp: Product, token: str, monkeypatch: pytest.MonkeyPatch
