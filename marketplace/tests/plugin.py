@@ -189,7 +189,9 @@ def _end_other_sessions(blocker: Any) -> None:
     with blocker.unblock(), connection.cursor() as cursor:
         cursor.execute(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
-            "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            "WHERE datname = current_database() AND pid <> pg_backend_pid() "
+            # PostgreSQL ends its own workers, such as an autovacuum, by itself.
+            "AND backend_type = 'client backend'"
         )
 
 
