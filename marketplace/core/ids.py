@@ -25,8 +25,7 @@ def uuid7() -> UUID:
     """
     global _last_ms, _sequence
     with _lock:
-        drawn = next(_random, None)
-        random = _draw() if drawn is None else drawn[0]
+        random = _draw()
         ms = time.time_ns() // 1_000_000
         if ms > _last_ms:
             _last_ms, _sequence = ms, _draw() & 0x7FF

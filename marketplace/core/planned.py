@@ -134,7 +134,6 @@ class Later:
     """What is kept back: statements that give no rows, and one that comes last, with its reader."""
 
     waiting: list[Statement] = field(default_factory=list)
-    is_under_way: bool = False
     last: tuple[Statement, Callable[[Rows], object]] | None = None
 
     def send(self, *, commit: bool) -> None:
@@ -146,20 +145,14 @@ class Later:
         statements = _take_waiting()
         if self.last is not None:
             statements.append(self.last[0])
-        if not statements and not self.is_under_way:
+        if not statements and not _is_under_way():
             return
-        self.is_under_way = False
         session = _session()
         with counted(), connection.wrap_database_errors:
             results = session.send(statements, commit=commit)
             rows = [] if self.last is None else session.rows(results[len(statements) - 1])
         if self.last is not None:
             self.last[1](rows)
-
-    def give_up(self) -> None:
-        """Nobody will ask what became of that which is under way: the connection forgets it."""
-        if self.is_under_way and connection.connection is not None:
-            _session().forget()
 
 
 @contextmanager
@@ -169,7 +162,9 @@ def sending_later() -> Iterator[Later]:
     try:
         yield later
     except BaseException:
-        later.give_up()
+        # Nobody will ask what became of that which is under way.
+        with suppress(DatabaseError):
+            settle()
         raise
     finally:
         _state.later = None
@@ -190,11 +185,9 @@ def send_on() -> None:
 
     What fails of it is raised by what is asked next, or by the end of the block.
     """
-    later: Later = _state.later
     statements = _take_waiting()
     if statements:
         session = _session()
-        later.is_under_way = True
         with connection.wrap_database_errors:
             session.send_on(statements)
 
@@ -221,11 +214,15 @@ def _take_waiting() -> list[Statement]:
 def settle() -> None:
     """Wait for all that is under way on this thread's connection. Raises what it met."""
     _collect_coming()
-    later: Later | None = getattr(_state, "later", None)
-    if later is not None and later.is_under_way:
-        later.is_under_way = False
+    if _is_under_way():
         with counted(), connection.wrap_database_errors:
             _session().send([])
+
+
+def _is_under_way() -> bool:
+    """Whether `send_on` has sent what nobody has waited for yet."""
+    session: _Session | None = getattr(_state, "session", None)
+    return session is not None and session.is_under_way and session.raw is connection.connection
 
 
 def watch_connections() -> None:
@@ -334,7 +331,7 @@ class _Session:
         return before[1:] + results[passed_over:]
 
     def send_on(self, statements: Sequence[Statement]) -> None:
-        """Send these without waiting for what becomes of them; `send` or `forget` comes next."""
+        """Send these without waiting for what becomes of them; `send` waits for them, too."""
         ready = self._all_ready(statements)
         begins = self._begins()
         with self._closing_where_it_fails():
@@ -347,10 +344,10 @@ class _Session:
             self._under_way += len(ready)
             self._flush()
 
-    def forget(self) -> None:
-        """Wait for what is under way, whatever becomes of it."""
-        with suppress(DatabaseError), connection.wrap_database_errors:
-            self.send([])
+    @property
+    def is_under_way(self) -> bool:
+        """Whether results are to come that nobody has waited for."""
+        return self._under_way > 0
 
     def _begins(self) -> bool:
         """Whether what is sent now begins a transaction."""
@@ -368,6 +365,7 @@ class _Session:
         try:
             yield
         except BaseException:
+            self._under_way = 0
             self.raw.close()
             raise
 

@@ -143,7 +143,7 @@ class Wanted:
 
 
 def count_by_topic(entries: Iterable[NewEvent]) -> Wanted:
-    """What these come to. Only inside `atomic()`. Raises ValueError for a name nobody declared."""
+    """What these come to. Only inside `atomic()`. Raises KeyError for a name nobody declared."""
     if not in_transaction():
         raise RuntimeError("Events are recorded inside atomic(), with the change they tell of.")
     counts: dict[str, int] = {}
