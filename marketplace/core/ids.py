@@ -5,6 +5,7 @@ import struct
 import threading
 import time
 from collections.abc import Iterator
+from datetime import datetime
 from uuid import UUID, SafeUUID
 
 RANDOM_BYTES = 8
@@ -40,6 +41,11 @@ def uuid7() -> UUID:
     _set(made, "int", value)
     _set(made, "is_safe", SafeUUID.unknown)
     return made
+
+
+def first_id(moment: datetime) -> UUID:
+    """The lowest UUIDv7 of this moment: what was made before has a lower one."""
+    return UUID(int=(int(moment.timestamp() * 1000) << 80) | (0x7 << 76) | (0b10 << 62))
 
 
 def _draw() -> int:

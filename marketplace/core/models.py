@@ -43,7 +43,7 @@ class IdempotencyKey(BaseModel):
     body_hash = models.CharField(max_length=64)
     run = models.UUIDField(default=uuid7)
     lease_until = models.DateTimeField()
-    expires_at = models.DateTimeField(db_index=True)
+    expires_at = models.DateTimeField()
     status = models.IntegerField(null=True, blank=True)
     content_type = models.CharField(max_length=100, blank=True, default="")
     body = models.TextField(blank=True, default="")

@@ -1,8 +1,9 @@
 """Many new rows, at the price of their values.
 
 Django's own ways ask each field for each value, in several steps, and write every value into the
-statement; on PostgreSQL that takes longer than the insert. Here a column is one parameter, an array
-as text, the statement of a model is made once, and what goes into several tables goes in one
+statement; on PostgreSQL that takes longer than the insert. Here a column is one parameter: an array
+as text, or a single value where all rows have the same, as most have the same times and the same
+defaults. The statement of a model is made once, and what goes into several tables goes in one
 journey. Other databases take Django's way.
 """
 
@@ -94,8 +95,7 @@ def insert_rows(*batches: Sequence[models.Model]) -> None:
         return
     statements: list[Statement] = []
     for batch in filled:
-        model = type(batch[0])
-        statements.append((_insert_into(model), as_arrays(model, batch)))
+        statements.append(_insertion(type(batch[0]), batch))
         mark_stored(batch)
     if is_sending_later():
         send_later(statements)
@@ -113,9 +113,7 @@ def mark_stored(rows: Sequence[models.Model]) -> None:
 @lru_cache
 def unnested(model: type[models.Model]) -> str:
     """The rows of a model as a table of a statement, whose parameters are `as_arrays` of them."""
-    # Without lengths: a cast to `varchar(16)` would cut, where an insert refuses.
-    kinds = [LENGTH.sub("", _type_of(field)) for field in model._meta.concrete_fields]
-    return f"unnest({', '.join(f'%s::{kind}[]' for kind in kinds)})"
+    return f"unnest({', '.join(f'%s::{kind}[]' for kind in _kinds_of(model))})"
 
 
 def as_arrays(model: type[models.Model], rows: Sequence[models.Model]) -> list[Any]:
@@ -134,12 +132,50 @@ def columns_list(model: type[models.Model]) -> str:
     return ", ".join(quote(str(one.column)) for one in model._meta.concrete_fields)
 
 
+# Places of the columns of each model in which rows of one batch have differed. It only grows, so a
+# model has few statements in the life of a process; the first is a column in which all differ.
+_varied: dict[type[models.Model], frozenset[int]] = {}
+
+
+def _insertion(model: type[models.Model], rows: Sequence[models.Model]) -> Statement:
+    """The statement that inserts these rows, with its values."""
+    read, arrays = _columns_of(model)
+    columns = list(zip(*map(read, rows), strict=True))
+    varied = _varied.get(model) or _always_varied(model)
+    differing = [
+        place
+        for place, column in enumerate(columns)
+        if place not in varied and column.count(column[0]) != len(rows)
+    ]
+    if differing:
+        varied = _varied[model] = varied.union(differing)
+    same = [column[0] for place, column in enumerate(columns) if place not in varied]
+    lists = [arrays[place](columns[place]) for place in sorted(varied)]
+    return _insert_into(model, varied), [*same, *lists]
+
+
 @lru_cache
-def _insert_into(model: type[models.Model]) -> str:
-    table = connection.ops.quote_name(model._meta.db_table)
+def _always_varied(model: type[models.Model]) -> frozenset[int]:
+    """Keys differ, and values of JSON can be equal without being the same: `1` and `true`."""
+    return frozenset(
+        place
+        for place, field in enumerate(model._meta.concrete_fields)
+        if field.primary_key or isinstance(field, models.JSONField)
+    )
+
+
+@lru_cache(maxsize=1024)
+def _insert_into(model: type[models.Model], varied: frozenset[int]) -> str:
+    """Values that all rows share come first, then the arrays of the columns that vary."""
+    table, kinds = connection.ops.quote_name(model._meta.db_table), _kinds_of(model)
+    selected = ", ".join(
+        f"given.c{place}" if place in varied else f"%s::{kind}" for place, kind in enumerate(kinds)
+    )
+    arrays = ", ".join(f"%s::{kinds[place]}[]" for place in sorted(varied))
+    names = ", ".join(f"c{place}" for place in sorted(varied))
     return (
         f"INSERT INTO {table} ({columns_list(model)}) "  # noqa: S608
-        f"SELECT * FROM {unnested(model)}"
+        f"SELECT {selected} FROM unnest({arrays}) AS given({names})"
     )
 
 
@@ -150,8 +186,12 @@ def _columns_of(model: type[models.Model]) -> tuple[Callable[[Any], tuple[Any, .
     return attrgetter(*[field.attname for field in fields]), [_array_of(field) for field in fields]
 
 
-def _type_of(field: Any) -> str:
-    return str(field.rel_db_type(connection))
+def _kinds_of(model: type[models.Model]) -> list[str]:
+    """The types of the columns, without lengths: a cast to `varchar(16)` cuts, where an insert
+    refuses.
+    """
+    fields: Sequence[Any] = model._meta.concrete_fields
+    return [LENGTH.sub("", str(field.rel_db_type(connection))) for field in fields]
 
 
 def _array_of(field: Any) -> Array:

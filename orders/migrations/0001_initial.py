@@ -45,7 +45,7 @@ class Migration(migrations.Migration):
                 ('coupon_code', models.CharField(blank=True, default='', max_length=64)),
                 ('shipping_address', models.JSONField(blank=True, null=True)),
                 ('delivery_id', models.UUIDField(blank=True, null=True)),
-                ('user', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='orders', to=settings.AUTH_USER_MODEL)),
+                ('user', models.ForeignKey(db_constraint=False, db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='orders', to=settings.AUTH_USER_MODEL)),
             ],
         ),
         migrations.CreateModel(

@@ -49,7 +49,7 @@ class Migration(migrations.Migration):
                 ('body_hash', models.CharField(max_length=64)),
                 ('run', models.UUIDField(default=marketplace.core.ids.uuid7)),
                 ('lease_until', models.DateTimeField()),
-                ('expires_at', models.DateTimeField(db_index=True)),
+                ('expires_at', models.DateTimeField()),
                 ('status', models.IntegerField(blank=True, null=True)),
                 ('content_type', models.CharField(blank=True, default='', max_length=100)),
                 ('body', models.TextField(blank=True, default='')),

@@ -163,6 +163,14 @@ class TestWhileTheFirstRuns:
         assert idempotency.delete_expired(now()) == 0
         assert idempotency.delete_expired(now() + timedelta(hours=25)) == 1
 
+    def test_cleanup_leaves_an_old_key_that_was_taken_over(self) -> None:
+        idempotency.begin(scope="s", body_hash="b")
+        later = now() + timedelta(hours=25)
+        IdempotencyKey.objects.update(expires_at=later + timedelta(hours=1))
+
+        assert idempotency.delete_expired(later) == 0
+        assert idempotency.delete_expired(later + timedelta(hours=1)) == 1
+
 
 @pytest.mark.django_db(transaction=True)
 class TestRace:

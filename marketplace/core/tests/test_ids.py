@@ -2,9 +2,10 @@
 
 import multiprocessing
 import time
+from datetime import UTC, datetime
 from uuid import RFC_4122, UUID
 
-from marketplace.core.ids import uuid7
+from marketplace.core.ids import first_id, uuid7
 
 
 class TestUuid7:
@@ -33,6 +34,22 @@ class TestUuid7:
 
         random = [one.int & (2**62 - 1) for part in (*made, mine) for one in part]
         assert len(set(random)) == 300
+
+
+class TestFirstId:
+    def test_stands_between_what_was_made_before_and_after(self) -> None:
+        before = uuid7()
+        time.sleep(0.01)
+        moment = datetime.now(UTC)
+        time.sleep(0.01)
+
+        assert before < first_id(moment) < uuid7()
+
+    def test_has_the_form_of_the_standard(self) -> None:
+        made = first_id(datetime(2026, 1, 10, tzinfo=UTC))
+
+        assert str(made) == "019ba533-e400-7000-8000-000000000000"
+        assert (made.version, made.variant) == (7, RFC_4122)
 
 
 def _some(number: int) -> list[UUID]:

@@ -1,6 +1,6 @@
 """Rows that go in together are the rows that Django's own insert makes."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -9,7 +9,7 @@ from django.db import DatabaseError, connection
 from marketplace.core.db import IntegrityError, atomic
 from marketplace.core.models import IdempotencyKey, Job
 from marketplace.core.questions import ask, which_are_there
-from marketplace.core.rows import insert_rows, inserting_along, new_row
+from marketplace.core.rows import _insertion, insert_rows, inserting_along, new_row
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -131,6 +131,44 @@ class TestInsertRows:
         Job.objects.bulk_create([Job(key="b", name="n", arguments=values, run_at=AT)])
 
         assert [one.arguments for one in Job.objects.order_by("key")] == [values, values]
+
+    def test_takes_rows_that_differ_after_rows_that_were_alike(self) -> None:
+        alike = [key(f"a{n}", status=200, body="same") for n in range(3)]
+        differing = [
+            key("b0", status=201, body="one", expires_at=AT + timedelta(days=1)),
+            key("b1", status=None, body="another", content_type="text/plain"),
+        ]
+        again = [key(f"c{n}", status=None, body="") for n in range(3)]
+        batches = [alike, differing, again]
+
+        for batch in batches:
+            insert_rows(batch)
+
+        stored = IdempotencyKey.objects.order_by("scope")
+        assert [columns(one) for one in stored] == [
+            columns(one) for batch in batches for one in batch
+        ]
+
+    def test_keeps_json_values_apart_that_python_calls_equal(self) -> None:
+        values = [1, True, 1.5, "1", "true"]
+        rows = [Job(key=f"{n}", name="n", arguments=one, run_at=AT) for n, one in enumerate(values)]
+
+        insert_rows(rows[:2])
+        insert_rows(rows[2:])
+
+        stored = [one.arguments for one in Job.objects.order_by("key")]
+        assert [(type(one), one) for one in stored] == [(type(one), one) for one in values]
+
+    def test_has_few_statements_whatever_varies(self) -> None:
+        if connection.vendor != "postgresql":
+            pytest.skip("Only PostgreSQL's rows have a statement.")
+        alike = [key("a"), key("b")]
+        differing = [key("c", status=1), key("d", status=2)]
+
+        given = [_insertion(IdempotencyKey, one)[0] for one in (differing, alike, differing)]
+
+        # A column that has varied once is an array for good.
+        assert given[0] == given[1] == given[2]
 
     def test_takes_several_models_and_empty_batches(self) -> None:
         insert_rows([key("s")], [], [Job(key="j", name="n", run_at=AT)])

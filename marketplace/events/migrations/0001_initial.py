@@ -45,7 +45,7 @@ class Migration(migrations.Migration):
                 ('created_at', models.DateTimeField()),
             ],
             options={
-                'indexes': [models.Index(fields=['actor_id'], name='event_actor')],
+                'indexes': [models.Index(condition=models.Q(('actor_id__gt', '')), fields=['actor_id'], name='event_actor')],
                 'constraints': [models.UniqueConstraint(fields=('topic', 'seq'), name='event_topic_seq')],
             },
         ),
