@@ -176,7 +176,10 @@ def is_sending_later() -> bool:
 
 
 def send_later(statements: Sequence[Statement]) -> None:
-    """Have these, which give no rows, travel ahead of the next that are sent."""
+    """Have these, which give no rows, travel ahead of the next that are sent.
+
+    They travel as one statement, so none of them sees what another one changes.
+    """
     _state.later.waiting += statements
 
 
@@ -208,7 +211,18 @@ def _take_waiting() -> list[Statement]:
     if later is None or not later.waiting:
         return []
     taken, later.waiting = later.waiting, []
-    return taken
+    values = [value for _, their_values in taken for value in their_values]
+    return [(_joined(tuple(text for text, _ in taken)), values)]
+
+
+@lru_cache(maxsize=1024)
+def _joined(statements: tuple[str, ...]) -> str:
+    """One statement that does what all of these do, at the price of one."""
+    *others, last = statements
+    if not others:
+        return last
+    named = ", ".join(f"step{place} AS ({text})" for place, text in enumerate(others))
+    return f"WITH {named} {last}"
 
 
 def settle() -> None:
