@@ -76,7 +76,7 @@ class FastPath:
             request.body = whole
         observe.HTTP_IN_FLIGHT.inc()
         try:
-            outcome = await gathered(route, request, connection=str(scope.get("client")))
+            outcome = await gathered(route, request)
             if not isinstance(outcome, LeaveToDjango):
                 await answer(route, request, outcome, usual_headers, send)
                 return
@@ -131,18 +131,15 @@ def replayed(messages: list[MutableMapping[str, Any]], receive: Receive) -> Rece
     return receive_again
 
 
-async def gathered(route: FastRoute, request: FastRequest, *, connection: str) -> Outcome:
-    """What the route makes of it, together with all that came at the same time.
-
-    One connection always meets the same writer, which waits for those whom it has just answered.
-    """
+async def gathered(route: FastRoute, request: FastRequest) -> Outcome:
+    """What the route makes of it, together with all that came at the same time."""
     waiting: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
 
     def done(outcome: Outcome) -> None:
         if not waiting.done():
             waiting.set_result(outcome)
 
-    runtime().batcher(route.serve, writers=route.writers).submit(connection, request, done)
+    runtime().batcher(route.serve, writers=route.writers).submit(None, request, done)
     return await waiting
 
 

@@ -11,6 +11,7 @@ import asyncio
 import queue
 import threading
 from collections.abc import Callable, Sequence
+from operator import attrgetter
 from typing import Any
 
 import structlog
@@ -24,9 +25,10 @@ from marketplace.events import live
 logger = structlog.get_logger(__name__)
 
 LIMIT = 256
-# How long the next batch waits at most for those who were just answered. Where fewer than three in
-# four come, as with people who read before they write, only every 2nd, 4th … 64th batch tries it.
-GATHER_S = 0.003
+# How long the next batch waits at most for those who were just answered: half as long as the last
+# one took, within these bounds. Where fewer than three in four come, as with people who read before
+# they write, only every 2nd, 4th … 64th batch tries it.
+GATHER_S, LONGEST_GATHER_S = 0.003, 0.02
 PATIENCE = 6
 WAITING_LIMIT = 20_000
 
@@ -35,11 +37,18 @@ Deliver = Callable[[list[live.LiveEvent]], None]
 Service = Callable[[Sequence[Any]], list[Any]]
 
 
+def gathering_s(*, after: float) -> float:
+    """How long to wait at most, after a batch that took so many seconds."""
+    return min(max(after / 2, GATHER_S), LONGEST_GATHER_S)
+
+
 class Batcher:
     """Collects the commands of all connections for one service, a batch at a time.
 
     writers: threads that store batches. All commands of one topic go to the same one, so their
     order stays; with two, one half of the topics commits while the other half is read and answered.
+    Commands of no topic have no order, and go where the fewest are: two even halves cost less than
+    one large and one small.
     """
 
     def __init__(
@@ -47,9 +56,13 @@ class Batcher:
     ) -> None:
         self._writers = [BatchWriter(loop, service, deliver) for _ in range(writers)]
 
-    def submit(self, topic: str, command: Any, done: Done) -> None:
+    def submit(self, topic: str | None, command: Any, done: Done) -> None:
         """Have the command stored; `done` gets its outcome, on the loop, after the commit."""
-        self._writers[hash(topic) % len(self._writers)].submit(command, done)
+        if topic is None:
+            writer = min(self._writers, key=attrgetter("in_hand"))
+        else:
+            writer = self._writers[hash(topic) % len(self._writers)]
+        writer.submit(command, done)
 
     @property
     def waiting(self) -> int:
@@ -71,6 +84,8 @@ class BatchWriter:
         self._deliver = deliver
         self._waiting: list[tuple[Any, Done]] = []
         self._busy = False
+        self._under_way = 0
+        self._began_at = 0.0
         self._in_vain = 0
         self._passed_over = 0
         self._expected = 0
@@ -97,6 +112,11 @@ class BatchWriter:
         """Commands that have not been handed over yet."""
         return len(self._waiting)
 
+    @property
+    def in_hand(self) -> int:
+        """Commands that have no outcome yet."""
+        return len(self._waiting) + self._under_way
+
     def stop(self) -> None:
         """End the writer after what it was given."""
         self._batches.put(None)
@@ -104,6 +124,7 @@ class BatchWriter:
 
     def _hand_over(self) -> None:
         batch, self._waiting = self._waiting[:LIMIT], self._waiting[LIMIT:]
+        self._under_way, self._began_at = len(batch), self._loop.time()
         self._batches.put(batch)
 
     def _write(self) -> None:
@@ -133,6 +154,7 @@ class BatchWriter:
     def _finish(
         self, batch: list[tuple[Any, Done]], outcomes: list[Any], events: list[live.LiveEvent]
     ) -> None:
+        self._under_way = 0
         try:
             reach("after_commit_before_ack")
             # Acks first: they wait in each sender's buffer and leave with the events, in one write.
@@ -153,7 +175,8 @@ class BatchWriter:
     def _wait_for(self, expected: int) -> None:
         """Let the loop read what comes in, until all who may come are there, or for a moment."""
         self._expected = expected
-        self._pause = self._loop.call_later(GATHER_S, self._end_pause)
+        longest_s = gathering_s(after=self._loop.time() - self._began_at)
+        self._pause = self._loop.call_later(longest_s, self._end_pause)
         if len(self._waiting) >= expected:
             self._end_pause()
 

@@ -12,7 +12,7 @@ from marketplace.core.errors import AppError, Conflict, Unavailable
 from marketplace.core.ids import uuid7
 from marketplace.events import live
 from marketplace.realtime import batch as batch_module
-from marketplace.realtime.batch import LIMIT, Batcher
+from marketplace.realtime.batch import LIMIT, Batcher, gathering_s
 from marketplace.tests.sockets import settle
 
 
@@ -165,13 +165,44 @@ class TestWriters:
             assert [one for one in answered if one.startswith("a")] == ["a1", "a2"]
             assert [one for one in answered if one.startswith("b")] == ["b1", "b2"]
 
+    async def test_share_evenly_what_has_no_order(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(batch_module, "gathering_s", lambda *, after: 0)
+        batches: list[list[Any]] = []
+        gates = [threading.Event(), threading.Event()]
+
+        def serve(commands: Sequence[Any]) -> list[Any]:
+            batches.append(list(commands))
+            if commands[0] in (0, 1):
+                gates[commands[0]].wait(5)
+            return list(commands)
+
+        batcher = Batcher(asyncio.get_running_loop(), serve, lambda events: None, writers=2)
+        answers: list[Any] = []
+        for command in range(2):
+            batcher.submit(None, command, answers.append)
+        await settle(lambda: len(batches) == 2)
+        for command in range(2, 8):
+            batcher.submit(None, command, answers.append)
+        # Each has one under way, so these were dealt out in turn.
+        gates[0].set()
+        await settle(lambda: len(answers) == 4)
+        # Now one writer is free and the other has four: what comes goes to the free one.
+        for command in range(8, 12):
+            batcher.submit(None, command, answers.append)
+        await settle(lambda: len(answers) == 8)
+        gates[1].set()
+        await settle(lambda: len(answers) == 12)
+        await asyncio.to_thread(batcher.stop)
+
+        assert batches[2:] == [[2, 4, 6], [8, 9, 10, 11], [3, 5, 7]]
+
 
 class TestGathering:
     async def test_waits_for_those_who_were_just_answered(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """Else the one who was stored first and the three who waited would take turns for ever."""
-        monkeypatch.setattr(batch_module, "GATHER_S", 0.5)
+        monkeypatch.setattr(batch_module, "gathering_s", lambda *, after: 0.5)
         loop, sizes, left = asyncio.get_running_loop(), [], dict.fromkeys("abcd", 4)
         first = threading.Event()
 
@@ -209,7 +240,7 @@ class TestGathering:
             waits.append(expected)
             wait_for(self, expected)
 
-        monkeypatch.setattr(batch_module, "GATHER_S", 0)
+        monkeypatch.setattr(batch_module, "gathering_s", lambda *, after: 0)
         monkeypatch.setattr(batch_module.BatchWriter, "_wait_for", counted)
         for turn in range(1, 101):
             desk.submit("one")
@@ -217,6 +248,12 @@ class TestGathering:
             await desk.until(turn * 4)
 
         assert waits == [2] * 6  # after batch 1, 3, 7, 15, 31 and 63
+
+    @pytest.mark.parametrize(("took", "waits"), [(0.001, 0.003), (0.016, 0.008), (2.0, 0.02)])
+    def test_waits_half_as_long_as_the_last_one_took_within_bounds(
+        self, took: float, waits: float
+    ) -> None:
+        assert gathering_s(after=took) == waits
 
     async def test_goes_on_after_an_answer_that_fails(self, desk: Desk) -> None:
         def fail(outcome: Any) -> None:
