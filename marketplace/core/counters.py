@@ -3,8 +3,8 @@
 from django.db.models import F
 
 from marketplace.core.db import in_transaction
+from marketplace.core.libpq import Rows
 from marketplace.core.models import Counter
-from marketplace.core.planned import Rows
 from marketplace.core.questions import Question, ask
 
 ADD = f"""

@@ -10,8 +10,8 @@ from typing import Any, Generic, TypeVar
 
 from django.db import models
 
+from marketplace.core.libpq import Rows
 from marketplace.core.planned import (
-    Rows,
     begin_planned,
     fetch_all_planned,
     fetch_planned,

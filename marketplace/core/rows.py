@@ -19,8 +19,8 @@ from django.db.models.base import ModelState
 
 from marketplace.core.arrays import json_array, long_text_array, plain_array, text_array
 from marketplace.core.db import atomic, ends_transaction
+from marketplace.core.libpq import Statement
 from marketplace.core.planned import (
-    Statement,
     is_sending_later,
     run_planned,
     send_later,

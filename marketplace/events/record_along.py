@@ -15,7 +15,8 @@ from django.db import DataError
 from marketplace.core.clock import now
 from marketplace.core.context import request_id
 from marketplace.core.ids import uuid7
-from marketplace.core.planned import Rows, send_last
+from marketplace.core.libpq import Rows
+from marketplace.core.planned import send_last
 from marketplace.core.rows import (
     as_arrays,
     columns_list,

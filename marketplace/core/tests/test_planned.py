@@ -10,9 +10,9 @@ import pytest
 from django.db import DatabaseError, IntegrityError, OperationalError, connection
 
 from marketplace.core.db import atomic, discard_connection
+from marketplace.core.libpq import Rows
 from marketplace.core.models import Counter, Job
 from marketplace.core.planned import (
-    Rows,
     begin_planned,
     dedicate_connection,
     fetch_all_planned,
