@@ -2,7 +2,7 @@
 
 import multiprocessing
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from uuid import RFC_4122, UUID
 
 from marketplace.core.ids import first_id, uuid7
@@ -37,13 +37,14 @@ class TestUuid7:
 
 
 class TestFirstId:
-    def test_stands_between_what_was_made_before_and_after(self) -> None:
-        before = uuid7()
-        time.sleep(0.01)
-        moment = datetime.now(UTC)
-        time.sleep(0.01)
+    def test_is_the_lowest_of_its_millisecond(self) -> None:
+        moment = datetime(2026, 1, 10, tzinfo=UTC)
+        made = first_id(moment)
 
-        assert before < first_id(moment) < uuid7()
+        assert made.int >> 80 == int(moment.timestamp() * 1000)
+        assert first_id(moment - timedelta(milliseconds=1)) < made
+        # Whatever counts and chance say in the rest, it is no lower.
+        assert made.int & (2**80 - 1) == (0x7 << 76) | (0b10 << 62)
 
     def test_has_the_form_of_the_standard(self) -> None:
         made = first_id(datetime(2026, 1, 10, tzinfo=UTC))
