@@ -26,6 +26,8 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Application = Callable[[Any, Any, Any], Awaitable[None]]
 
 MAX_BODY_BYTES = 64 * 1024
+# A batch of orders takes long: it is worth waiting for those whom the last one has answered.
+LONGEST_GATHER_S = 0.02
 JSON_TYPES = frozenset({"", "application/json", "application/json; charset=utf-8"})
 # Other parts of Django look at these.
 FOREIGN = ("origin", "access-control-request-method", "content-encoding")
@@ -139,7 +141,10 @@ async def gathered(route: FastRoute, request: FastRequest) -> Outcome:
         if not waiting.done():
             waiting.set_result(outcome)
 
-    runtime().batcher(route.serve, writers=route.writers).submit(None, request, done)
+    batcher = runtime().batcher(
+        route.serve, writers=route.writers, longest_gather_s=LONGEST_GATHER_S
+    )
+    batcher.submit(None, request, done)
     return await waiting
 
 

@@ -25,10 +25,9 @@ from marketplace.events import live
 logger = structlog.get_logger(__name__)
 
 LIMIT = 256
-# How long the next batch waits at most for those who were just answered: half as long as the last
-# one took, within these bounds. Where fewer than three in four come, as with people who read before
-# they write, only every 2nd, 4th … 64th batch tries it.
-GATHER_S, LONGEST_GATHER_S = 0.003, 0.02
+# How long the next batch waits at most for those who were just answered. Where fewer than three in
+# four come, as with people who read before they write, only every 2nd, 4th … 64th batch tries it.
+GATHER_S = 0.003
 PATIENCE = 6
 WAITING_LIMIT = 20_000
 
@@ -37,9 +36,9 @@ Deliver = Callable[[list[live.LiveEvent]], None]
 Service = Callable[[Sequence[Any]], list[Any]]
 
 
-def gathering_s(*, after: float) -> float:
-    """How long to wait at most, after a batch that took so many seconds."""
-    return min(max(after / 2, GATHER_S), LONGEST_GATHER_S)
+def gathering_s(*, after: float, longest: float) -> float:
+    """How long to wait after a batch that took so many seconds: half as long, within bounds."""
+    return min(max(after / 2, GATHER_S), longest)
 
 
 class Batcher:
@@ -48,13 +47,21 @@ class Batcher:
     writers: threads that store batches. All commands of one topic go to the same one, so their
     order stays; with two, one half of the topics commits while the other half is read and answered.
     Commands of no topic have no order, and go where the fewest are: two even halves cost less than
-    one large and one small.
+    one large and one small. longest_gather_s: for services whose batches take long.
     """
 
     def __init__(
-        self, loop: asyncio.AbstractEventLoop, service: Service, deliver: Deliver, writers: int = 1
+        self,
+        loop: asyncio.AbstractEventLoop,
+        service: Service,
+        deliver: Deliver,
+        *,
+        writers: int = 1,
+        longest_gather_s: float = GATHER_S,
     ) -> None:
-        self._writers = [BatchWriter(loop, service, deliver) for _ in range(writers)]
+        self._writers = [
+            BatchWriter(loop, service, deliver, longest_gather_s) for _ in range(writers)
+        ]
 
     def submit(self, topic: str | None, command: Any, done: Done) -> None:
         """Have the command stored; `done` gets its outcome, on the loop, after the commit."""
@@ -78,8 +85,15 @@ class Batcher:
 class BatchWriter:
     """One thread with its connection, and what waits for it."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, service: Service, deliver: Deliver) -> None:
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        service: Service,
+        deliver: Deliver,
+        longest_gather_s: float,
+    ) -> None:
         self._loop = loop
+        self._longest_gather_s = longest_gather_s
         self._service = service
         self._deliver = deliver
         self._waiting: list[tuple[Any, Done]] = []
@@ -175,8 +189,9 @@ class BatchWriter:
     def _wait_for(self, expected: int) -> None:
         """Let the loop read what comes in, until all who may come are there, or for a moment."""
         self._expected = expected
-        longest_s = gathering_s(after=self._loop.time() - self._began_at)
-        self._pause = self._loop.call_later(longest_s, self._end_pause)
+        took_s = self._loop.time() - self._began_at
+        wait_s = gathering_s(after=took_s, longest=self._longest_gather_s)
+        self._pause = self._loop.call_later(wait_s, self._end_pause)
         if len(self._waiting) >= expected:
             self._end_pause()
 

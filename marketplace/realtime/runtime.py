@@ -35,7 +35,7 @@ from marketplace.events import live
 from marketplace.events.live import Control, LiveEvent, Signal
 from marketplace.events.replay import find_head, read_range
 from marketplace.realtime import codes
-from marketplace.realtime.batch import Batcher
+from marketplace.realtime.batch import GATHER_S, Batcher
 from marketplace.realtime.bridge import Bridge
 from marketplace.realtime.checks import Checks
 from marketplace.realtime.gathering import Gathering
@@ -121,13 +121,21 @@ class Runtime:
             logger.error("background_failed", exc_info=task.exception())
 
     def batcher(
-        self, service: Callable[[Sequence[Any]], list[Any]], *, writers: int | None = None
+        self,
+        service: Callable[[Sequence[Any]], list[Any]],
+        *,
+        writers: int | None = None,
+        longest_gather_s: float = GATHER_S,
     ) -> Batcher:
         """The group commit of this service. writers: threads, if not as many as messages have."""
         batcher = self._batchers.get(service)
         if batcher is None:
             batcher = Batcher(
-                self.loop, service, self.committed, writers=writers or _batch_writers()
+                self.loop,
+                service,
+                self.committed,
+                writers=writers or _batch_writers(),
+                longest_gather_s=longest_gather_s,
             )
             self._batchers[service] = batcher
         return batcher

@@ -166,7 +166,7 @@ class TestWriters:
             assert [one for one in answered if one.startswith("b")] == ["b1", "b2"]
 
     async def test_share_evenly_what_has_no_order(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(batch_module, "gathering_s", lambda *, after: 0)
+        monkeypatch.setattr(batch_module, "gathering_s", lambda *, after, longest: 0)
         batches: list[list[Any]] = []
         gates = [threading.Event(), threading.Event()]
 
@@ -202,7 +202,7 @@ class TestGathering:
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """Else the one who was stored first and the three who waited would take turns for ever."""
-        monkeypatch.setattr(batch_module, "gathering_s", lambda *, after: 0.5)
+        monkeypatch.setattr(batch_module, "gathering_s", lambda *, after, longest: 0.5)
         loop, sizes, left = asyncio.get_running_loop(), [], dict.fromkeys("abcd", 4)
         first = threading.Event()
 
@@ -240,7 +240,7 @@ class TestGathering:
             waits.append(expected)
             wait_for(self, expected)
 
-        monkeypatch.setattr(batch_module, "gathering_s", lambda *, after: 0)
+        monkeypatch.setattr(batch_module, "gathering_s", lambda *, after, longest: 0)
         monkeypatch.setattr(batch_module.BatchWriter, "_wait_for", counted)
         for turn in range(1, 101):
             desk.submit("one")
@@ -253,7 +253,8 @@ class TestGathering:
     def test_waits_half_as_long_as_the_last_one_took_within_bounds(
         self, took: float, waits: float
     ) -> None:
-        assert gathering_s(after=took) == waits
+        assert gathering_s(after=took, longest=0.02) == waits
+        assert gathering_s(after=took, longest=0.003) == 0.003
 
     async def test_goes_on_after_an_answer_that_fails(self, desk: Desk) -> None:
         def fail(outcome: Any) -> None:
