@@ -53,8 +53,8 @@ class Event(models.Model):
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["topic", "seq"], name="event_topic_seq")]
-        # Erasure asks by actor; age is read off the id, which rises with time. Half of the events
-        # have no actor: who asks says `actor_id__gt=""`, too, and they need no entry.
+        # Erasure asks by actor; age is read off the id, which rises with time. Events without an
+        # actor need no entry, and whoever asks has to say `actor_id__gt=""`, too.
         indexes = [
             models.Index(
                 fields=["actor_id"], name="event_actor", condition=models.Q(actor_id__gt="")

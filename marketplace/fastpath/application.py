@@ -26,8 +26,6 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Application = Callable[[Any, Any, Any], Awaitable[None]]
 
 MAX_BODY_BYTES = 64 * 1024
-# A batch of orders takes long: it is worth waiting for those whom the last one has answered.
-LONGEST_GATHER_S = 0.02
 JSON_TYPES = frozenset({"", "application/json", "application/json; charset=utf-8"})
 # Other parts of Django look at these.
 FOREIGN = ("origin", "access-control-request-method", "content-encoding")
@@ -142,7 +140,7 @@ async def gathered(route: FastRoute, request: FastRequest) -> Outcome:
             waiting.set_result(outcome)
 
     batcher = runtime().batcher(
-        route.serve, writers=route.writers, longest_gather_s=LONGEST_GATHER_S
+        route.serve, writers=route.writers, longest_gather_s=route.longest_gather_s
     )
     batcher.submit(None, request, done)
     return await waiting

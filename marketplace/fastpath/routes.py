@@ -16,6 +16,7 @@ from marketplace.core.jsontext import write_json
 from marketplace.core.problems import headers_of, log_failure, to_app_error, wire_error
 from marketplace.core.queries import QueryCount, counted_queries
 from marketplace.fastpath.requests import FastAnswer, FastRequest, LeaveToDjango, Outcome
+from marketplace.realtime.batch import GATHER_S
 
 Act = Callable[[Sequence[FastRequest]], list[Outcome]]
 
@@ -26,7 +27,8 @@ class FastRoute:
 
     act: serves many requests at once, each accepted or refused by itself, in their order; it calls
     `count` for each when it knows who asks. reserved: ends of the path that belong to other routes.
-    writers: threads, each with a connection; two where one request can be slow.
+    writers: threads, each with a connection; two where one request can be slow. longest_gather_s:
+    longer where a batch takes long, so that it is worth waiting for those who were just answered.
     """
 
     method: str
@@ -34,6 +36,7 @@ class FastRoute:
     act: Act
     reserved: frozenset[str] = frozenset()
     writers: int = 1
+    longest_gather_s: float = GATHER_S
 
     @cached_property
     def view(self) -> type[ApiView]:
