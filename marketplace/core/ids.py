@@ -12,6 +12,8 @@ RANDOM_BYTES = 8
 DRAWN_AT_ONCE = 512
 
 _new, _set = object.__new__, object.__setattr__
+# Read once: an enumeration looks its members up each time.
+_UNKNOWN = SafeUUID.unknown
 _lock = threading.Lock()
 _last_ms = 0
 _sequence = 0
@@ -39,7 +41,7 @@ def uuid7() -> UUID:
     # `UUID(int=value)`, without its looks at all the other ways in which one could be given.
     made = _new(UUID)
     _set(made, "int", value)
-    _set(made, "is_safe", SafeUUID.unknown)
+    _set(made, "is_safe", _UNKNOWN)
     return made
 
 

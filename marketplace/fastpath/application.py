@@ -19,6 +19,7 @@ from marketplace.fastpath.requests import FastAnswer, FastRequest, LeaveToDjango
 from marketplace.fastpath.routes import FastRoute
 from marketplace.fastpath.usual import Headers, UsualHeaders
 from marketplace.realtime.runtime import runtime
+from marketplace.serving.answers import WriteAnswer, whole_writer
 
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
@@ -78,7 +79,7 @@ class FastPath:
         try:
             outcome = await gathered(route, request)
             if not isinstance(outcome, LeaveToDjango):
-                await answer(route, request, outcome, usual_headers, send)
+                await answer(route, request, outcome, usual_headers, send, whole_writer(scope))
                 return
         finally:
             observe.HTTP_IN_FLIGHT.dec()
@@ -152,8 +153,12 @@ async def answer(
     outcome: FastAnswer | AppError,
     usual: Headers,
     send: Send,
+    write: WriteAnswer | None,
 ) -> None:
-    """Send the answer, count it, and write its line in the access log."""
+    """Send the answer, count it, and write its line in the access log.
+
+    write: what the server offers for answers that are all there.
+    """
     if isinstance(outcome, AppError):
         outcome = route.refusal(request, outcome)
     seconds = time.perf_counter() - request.started_at
@@ -165,8 +170,9 @@ async def answer(
         *figures(request, seconds),
         (b"x-request-id", request.id.encode()),
     ]
-    await send({"type": "http.response.start", "status": outcome.status, "headers": headers})
-    await send({"type": "http.response.body", "body": outcome.body})
+    if write is None or not write(outcome.status, headers, outcome.body):
+        await send({"type": "http.response.start", "status": outcome.status, "headers": headers})
+        await send({"type": "http.response.body", "body": outcome.body})
     observe.answered(
         method=route.method,
         route=route.pattern,

@@ -3,14 +3,20 @@
 import asyncio
 import contextlib
 import socket
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any, cast
 
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import (
+    STATUS_LINE,
+    HttpToolsProtocol,
+    RequestResponseCycle,
+)
 from uvicorn.protocols.utils import get_local_addr, get_remote_addr
 
+from marketplace.serving import answers
 from marketplace.serving.bounds import (
     BACKLOG,
     KEEP_ALIVE_S,
@@ -69,6 +75,24 @@ class UvicornWebSocket(WebSocketConnection, asyncio.Protocol):
         return get_remote_addr(self.transport), (local[0], local[1] or 0) if local else None
 
 
+def write_answer(
+    cycle: RequestResponseCycle, status: int, headers: Sequence[tuple[bytes, bytes]], body: bytes
+) -> bool:
+    """`answers.WriteAnswer` on uvicorn: what its `send` does, for an answer that is all there."""
+    if cycle.disconnected or cycle.response_started or cycle.flow.write_paused:
+        return False
+    lines = answers.head_lines([*cycle.default_headers, *headers])
+    cycle.response_started = cycle.response_complete = True
+    cycle.waiting_for_100_continue = False
+    cycle.message_event.set()
+    end = b"\r\n" if cycle.keep_alive else b"connection: close\r\n\r\n"
+    cycle.transport.write(b"".join((STATUS_LINE[status], lines, end, body)))
+    if not cycle.keep_alive:
+        cycle.transport.close()
+    cycle.on_response()
+    return True
+
+
 class UvicornHttp(HttpToolsProtocol):
     """uvicorn's HTTP protocol that limits bodies, says `close` in a drain, and is watched."""
 
@@ -94,8 +118,12 @@ class UvicornHttp(HttpToolsProtocol):
             self._refuse_body()
             return
         super().on_headers_complete()
-        if self.host.draining and not self.is_idle():
+        if self.is_idle():
+            return
+        if self.host.draining:
             self.cycle.keep_alive = False
+        extensions = self.cycle.scope.setdefault("extensions", {})
+        extensions[answers.EXTENSION] = partial(write_answer, self.cycle)
 
     def on_body(self, body: bytes) -> None:
         """Refuse a body that turns out too long."""

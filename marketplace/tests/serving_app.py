@@ -5,6 +5,7 @@ import sys
 from typing import Any
 
 from marketplace.realtime.frames import EXTENSION, text_frame
+from marketplace.serving.answers import whole_writer
 from marketplace.serving.websocket import Application, Message
 
 members: set[Any] = set()
@@ -34,6 +35,8 @@ async def _http(scope: Message, receive: Any, send: Any) -> None:
             pass
     if scope["path"] == "/slow":
         await asyncio.sleep(1.0)
+    if scope["path"] == "/whole" and _answered_whole(scope):
+        return
     await send(
         {"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]}
         if scope["path"] != "/flood"
@@ -44,6 +47,14 @@ async def _http(scope: Message, receive: Any, send: Any) -> None:
             await send({"type": "http.response.body", "body": b"x" * 65536, "more_body": True})
         return
     await send({"type": "http.response.body", "body": b"ok"})
+
+
+def _answered_whole(scope: Message) -> bool:
+    """By the server's own way, where it offers one; the query is a header's value."""
+    write = whole_writer(scope)
+    way = scope["query_string"].replace(b"+", b"\r\n") or b"whole"
+    headers = [(b"content-length", b"2"), (b"x-way", way)]
+    return write is not None and write(200, headers, b"ok")
 
 
 async def _ask_disconnect(receive: Any) -> bool:

@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import os
+import re
 import signal
 import socket
 import threading
@@ -285,6 +286,54 @@ class TestHttp:
             assert _resident_kib(server.process.pid) - resident_kib < 8192
 
 
+@pytest.fixture(scope="module")
+def uvicorn() -> Iterator[ServerProcess]:
+    """The server that writes answers whole."""
+    with served("uvicorn") as process:
+        yield process
+
+
+class TestWholeAnswers:
+    def test_is_what_messages_would_have_made_of_it(self, uvicorn: ServerProcess) -> None:
+        date = re.compile(rb"date: [^\r]+")
+        whole, usual = uvicorn.get("/whole"), uvicorn.get("/")
+
+        assert date.search(whole)
+        assert date.sub(b"", whole).replace(b"x-way: whole\r\n", b"") == date.sub(b"", usual)
+
+    def test_keeps_the_connection_and_the_order_of_requests(self, uvicorn: ServerProcess) -> None:
+        asked = b"GET /whole?%b HTTP/1.1\r\nHost: test\r\n\r\n"
+        last = b"GET /whole?4 HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n"
+        with socket.create_connection(("127.0.0.1", uvicorn.port), timeout=10) as client:
+            client.sendall(asked % b"1" + b"GET /slow HTTP/1.1\r\nHost: test\r\n\r\n" + asked % b"2")
+            client.sendall(asked % b"3" + last)
+            answers = read_all(client)
+
+        assert answers.count(b"HTTP/1.1 200 OK\r\n") == 5
+        assert re.findall(rb"x-way: (\d)", answers) == [b"1", b"2", b"3", b"4"]
+        assert answers.count(b"connection: close") == 1
+
+    def test_ends_with_a_client_that_keeps_nothing(self, uvicorn: ServerProcess) -> None:
+        with socket.create_connection(("127.0.0.1", uvicorn.port), timeout=10) as client:
+            client.sendall(b"GET /whole HTTP/1.0\r\nHost: test\r\n\r\n")
+            answer = read_all(client)
+
+        assert answer.endswith(b"connection: close\r\n\r\nok")
+
+    def test_lets_no_header_end_another_one(self, uvicorn: ServerProcess) -> None:
+        answer = uvicorn.get("/whole?a+set-cookie:b")
+
+        assert answer.startswith(b"HTTP/1.1 500 ")
+        assert b"set-cookie" not in answer
+
+    def test_is_not_offered_by_every_server(self) -> None:
+        with served("daphne") as daphne:
+            answer = daphne.get("/whole")
+
+        assert answer.endswith(b"\r\n\r\nok")
+        assert b"x-way" not in answer
+
+
 @pytest.mark.parametrize("name", SERVERS)
 class TestDrain:
     def test_closes_sockets_with_1012_and_exits_0(self, name: str) -> None:
@@ -311,14 +360,15 @@ class TestDrain:
             assert answers[0].endswith(b"\r\n\r\nok")
             assert server.wait(3) == 0
 
-    def test_answers_on_a_living_connection_and_says_close(self, name: str) -> None:
+    @pytest.mark.parametrize("path", [b"/", b"/whole"])
+    def test_answers_on_a_living_connection_and_says_close(self, name: str, path: bytes) -> None:
         with served(name) as server:
             with socket.create_connection(("127.0.0.1", server.port), timeout=10) as client:
-                client.sendall(b"GET / HTTP/1.1\r\nHost: test\r\n\r\n")
+                client.sendall(b"GET %b HTTP/1.1\r\nHost: test\r\n\r\n" % path)
                 read_until(client, b"ok")
                 server.terminate()
                 wait_until_refused(server.port)
-                client.sendall(b"GET / HTTP/1.1\r\nHost: test\r\n\r\n")
+                client.sendall(b"GET %b HTTP/1.1\r\nHost: test\r\n\r\n" % path)
                 answer = read_all(client)
 
             assert answer.startswith(b"HTTP/1.1 200 ")
