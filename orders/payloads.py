@@ -1,6 +1,7 @@
 """What the log and every wire say of orders: canonical shapes, JSON types only."""
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
+from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
@@ -11,10 +12,17 @@ from orders.models import Order, OrderLine, Payment, Refund
 from orders.pricing import Totals
 
 TRACKING_DIGITS = 12
+# How an amount of a currency is written.
+WriteAmount = Callable[[Decimal, str], Any]
 
 
-def order_payload(order: Order, *, shop_ids: Collection[UUID] | None = None) -> dict[str, Any]:
-    """Order. shop_ids: only the lines and parts of these shops, for people who work there."""
+def order_payload(
+    order: Order, *, shop_ids: Collection[UUID] | None = None, write: WriteAmount = money_text
+) -> dict[str, Any]:
+    """Order. shop_ids: only the lines and parts of these shops, for people who work there.
+
+    write: for systems that know another form of an amount.
+    """
     lines, parts = order.all_lines, order.all_shop_orders
     if shop_ids is not None:
         lines = [line for line in lines if line.shop_id in shop_ids]
@@ -29,16 +37,16 @@ def order_payload(order: Order, *, shop_ids: Collection[UUID] | None = None) -> 
         "payment_method": order.payment_method or None,
         "payment_flow": order.payment_flow,
         "fulfilment": order.fulfilment or None,
-        "lines": [line_payload(line, currency=order.currency) for line in lines],
+        "lines": [line_payload(line, currency=order.currency, write=write) for line in lines],
         "shop_orders": [
             {
                 "shop_id": str(part.shop_id),
                 "status": part.status,
-                "total": money_text(part.total, order.currency),
+                "total": write(part.total, order.currency),
             }
             for part in parts
         ],
-        "totals": totals_payload(totals_of(order)),
+        "totals": totals_payload(totals_of(order), write=write),
         "currency": order.currency,
         "coupon_code": order.coupon_code or None,
         "shipping_address": order.shipping_address,
@@ -49,7 +57,7 @@ def order_payload(order: Order, *, shop_ids: Collection[UUID] | None = None) -> 
     }
 
 
-def line_payload(line: OrderLine, *, currency: str) -> dict[str, Any]:
+def line_payload(line: OrderLine, *, currency: str, write: WriteAmount) -> dict[str, Any]:
     """OrderLine."""
     return {
         "id": str(line.id),
@@ -58,10 +66,10 @@ def line_payload(line: OrderLine, *, currency: str) -> dict[str, Any]:
         "shop_id": None if line.shop_id is None else str(line.shop_id),
         "title": line.title,
         "quantity": line.quantity,
-        "unit_price": money_text(line.unit_price, currency),
-        "line_total": money_text(line.line_total, currency),
-        "discount": money_text(line.discount, currency),
-        "tax": money_text(line.tax, currency),
+        "unit_price": write(line.unit_price, currency),
+        "line_total": write(line.line_total, currency),
+        "discount": write(line.discount, currency),
+        "tax": write(line.tax, currency),
         "tax_rate": rate_text(line),
         "custom": line.custom,
         "returned_quantity": line.returned_quantity,
@@ -92,14 +100,14 @@ def totals_of(order: Order) -> Totals:
     )
 
 
-def totals_payload(totals: Totals) -> dict[str, Any]:
+def totals_payload(totals: Totals, *, write: WriteAmount) -> dict[str, Any]:
     """Totals."""
     amounts = (
         "subtotal", "coupon_discount", "points_discount", "discount", "loyalty_discount", "tax",
         "tax_included", "shipping", "total",
     )  # fmt: skip
     return {
-        **{name: money_text(getattr(totals, name), totals.currency) for name in amounts},
+        **{name: write(getattr(totals, name), totals.currency) for name in amounts},
         "currency": totals.currency,
         "item_count": totals.item_count,
     }

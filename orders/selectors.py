@@ -10,6 +10,7 @@ from django.db.models import QuerySet
 
 from accounts.models import User
 from marketplace.core.inputs import read_id
+from marketplace.core.money import money_text
 from marketplace.core.questions import Question, which_are_there
 from marketplace.events.models import Event
 from orders.enums import (
@@ -19,7 +20,7 @@ from orders.enums import (
     ReservationStatus,
 )
 from orders.models import Order, OrderLine, Payment, Reservation, ShopOrder
-from orders.payloads import order_payload
+from orders.payloads import WriteAmount, order_payload
 from shops.models import Shop
 from shops.selectors import list_shops_of
 
@@ -106,9 +107,11 @@ def find_orders(ids: Sequence[UUID]) -> list[Order]:
     return with_parts(found[key] for key in ids if key in found)
 
 
-def order_snapshot(order: Order, *, shop_ids: Collection[UUID] | None = None) -> dict[str, Any]:
-    """Order; with shop_ids only the part of these shops."""
-    return order_payload(order, shop_ids=shop_ids)
+def order_snapshot(
+    order: Order, *, shop_ids: Collection[UUID] | None = None, write: WriteAmount = money_text
+) -> dict[str, Any]:
+    """Order; with shop_ids only the part of these shops. write: the form of its amounts."""
+    return order_payload(order, shop_ids=shop_ids, write=write)
 
 
 def shop_ids_of(order: Order) -> list[UUID]:

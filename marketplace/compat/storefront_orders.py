@@ -1,6 +1,7 @@
 """Storefront's order routes (SF16, SF17, SF18) in its words; every rule is in orders."""
 
 from collections.abc import Collection, Mapping
+from decimal import Decimal
 from typing import Any, ClassVar
 from uuid import UUID
 
@@ -59,7 +60,7 @@ def storefront_orders(
     )
     return [
         storefront_order(
-            selectors.order_snapshot(order, shop_ids=shop_ids),
+            selectors.order_snapshot(order, shop_ids=shop_ids, write=_number),
             details=[
                 (line.options, line.image_url)
                 for line in order.all_lines
@@ -77,11 +78,11 @@ def storefront_order(
     details: Collection[tuple[Mapping[str, str], str]],
     has_courier: bool,
 ) -> dict[str, Any]:
-    """Order of Storefront: money as numbers, and the names that its clients read.
+    """Order of Storefront: the names that its clients read.
 
-    details: options and picture of each line.
+    order: with its amounts as numbers. details: options and picture of each line.
     """
-    totals = {name: _number(value) for name, value in order["totals"].items()}
+    totals = order["totals"]
     lines = [
         _item(line, options, image)
         for line, (options, image) in zip(order["lines"], details, strict=True)
@@ -93,10 +94,6 @@ def storefront_order(
         "status": shown_status(order["status"], has_courier=has_courier),
         "lines": lines,
         "items": lines,
-        "shop_orders": [
-            part | {"total": money_number(part["total"])} for part in order["shop_orders"]
-        ],
-        "totals": totals,
         **{name: totals[name] for name in AMOUNTS},
         "shipping_address": None
         if address is None
@@ -124,27 +121,46 @@ def shown_status(status: str, *, has_courier: bool) -> str:
     return status
 
 
-def _number(value: Any) -> Any:
-    return money_number(value) if isinstance(value, str) and value[:1].isdigit() else value
+def _number(amount: Decimal, _currency: str) -> int | float:
+    return money_number(amount)
+
+
+def in_numbers(order: dict[str, Any]) -> dict[str, Any]:
+    """A canonical Order with its amounts as numbers."""
+    texts = {"currency", "item_count"}
+    return order | {
+        "lines": [
+            line | {name: money_number(line[name]) for name in LINE_AMOUNTS}
+            for line in order["lines"]
+        ],
+        "shop_orders": [
+            part | {"total": money_number(part["total"])} for part in order["shop_orders"]
+        ],
+        "totals": {
+            name: value if name in texts else money_number(value)
+            for name, value in order["totals"].items()
+        },
+    }
 
 
 def _item(line: dict[str, Any], options: Mapping[str, str], image: str) -> dict[str, Any]:
-    amounts = {name: money_number(line[name]) for name in LINE_AMOUNTS}
     return {
         **line,
-        **amounts,
         "product_name": line["title"],
         "product_image": image,
         "options": options,
-        "price": amounts["unit_price"],
-        "subtotal": amounts["line_total"],
+        "price": line["unit_price"],
+        "subtotal": line["line_total"],
         "color": _option(options, COLORS),
         "size": _option(options, SIZES),
     }
 
 
 def _option(options: Mapping[str, str], names: frozenset[str]) -> str | None:
-    return next((value for name, value in options.items() if name.casefold() in names), None)
+    for name, value in options.items():
+        if name.casefold() in names:
+            return value
+    return None
 
 
 class StorefrontItemOutput(OrderLineOutput):
@@ -201,7 +217,7 @@ class StorefrontAddressOutput(serializers.Serializer[Any]):
     examples=[
         OpenApiExample(
             "Two lamps",
-            storefront_order(EXAMPLE_ORDER, details=[({}, "")], has_courier=False),
+            storefront_order(in_numbers(EXAMPLE_ORDER), details=[({}, "")], has_courier=False),
         )
     ]
 )

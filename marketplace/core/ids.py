@@ -37,8 +37,11 @@ def uuid7() -> UUID:
         else:
             _last_ms, _sequence = _last_ms + 1, _draw() & 0x7FF
         ms, sequence = _last_ms, _sequence
-    value = (ms << 80) | (0x7 << 76) | (sequence << 64) | (0b10 << 62) | (random >> 2)
-    # `UUID(int=value)`, without its looks at all the other ways in which one could be given.
+    return of_int((ms << 80) | (0x7 << 76) | (sequence << 64) | (0b10 << 62) | (random >> 2))
+
+
+def of_int(value: int) -> UUID:
+    """`UUID(int=value)`, without its looks at all the other ways in which one could be given."""
     made = _new(UUID)
     _set(made, "int", value)
     _set(made, "is_safe", _UNKNOWN)

@@ -15,6 +15,7 @@ from rest_framework import serializers
 from rest_framework.exceptions import ValidationError
 
 from marketplace.core.errors import MalformedRequest, ValidationFailed
+from marketplace.core.ids import of_int
 from marketplace.core.text import clean_text
 
 LARGEST_INTEGER = 2**63 - 1
@@ -254,4 +255,6 @@ def read_id(text: Any) -> UUID | None:
 
     Valid is what we send, in lower or upper case: an id has one spelling.
     """
-    return UUID(text) if isinstance(text, str) and ID_FORM.fullmatch(text) else None
+    if not isinstance(text, str) or not ID_FORM.fullmatch(text):
+        return None
+    return of_int(int(text.replace("-", ""), 16))

@@ -284,7 +284,8 @@ _WRITERS: dict[type, Callable[[Any], bytes | None]] = {
     float: lambda value: repr(value).encode(),
     Decimal: lambda value: str(value).encode(),
     UUID: lambda value: str(value).encode(),
-    datetime: lambda value: value.isoformat().encode(),
+    # What is stored together has mostly one time.
+    datetime: lru_cache(maxsize=256)(lambda value: value.isoformat().encode()),
     list: _array,
     tuple: _array,
 }

@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
-from operator import attrgetter
+from operator import itemgetter
 from typing import Any, TypeVar
 
 from django.db import connection, models
@@ -121,7 +121,7 @@ def as_arrays(model: type[models.Model], rows: Sequence[models.Model]) -> list[A
     read, arrays = _columns_of(model)
     if not rows:
         return [array(()) for array in arrays]
-    columns = zip(*map(read, rows), strict=True)
+    columns = zip(*map(read, map(vars, rows)), strict=True)
     return [array(column) for array, column in zip(arrays, columns, strict=True)]
 
 
@@ -140,7 +140,7 @@ _varied: dict[type[models.Model], frozenset[int]] = {}
 def _insertion(model: type[models.Model], rows: Sequence[models.Model]) -> Statement:
     """The statement that inserts these rows, with its values."""
     read, arrays = _columns_of(model)
-    columns = list(zip(*map(read, rows), strict=True))
+    columns = list(zip(*map(read, map(vars, rows)), strict=True))
     varied = _varied.get(model) or _always_varied(model)
     differing = [
         place
@@ -181,9 +181,9 @@ def _insert_into(model: type[models.Model], varied: frozenset[int]) -> str:
 
 @lru_cache
 def _columns_of(model: type[models.Model]) -> tuple[Callable[[Any], tuple[Any, ...]], list[Array]]:
-    """What reads all columns of a row, and how each of them becomes an array."""
+    """What reads all columns of a row's `vars`, and how each of them becomes an array."""
     fields = model._meta.concrete_fields
-    return attrgetter(*[field.attname for field in fields]), [_array_of(field) for field in fields]
+    return itemgetter(*[field.attname for field in fields]), [_array_of(field) for field in fields]
 
 
 def _kinds_of(model: type[models.Model]) -> list[str]:

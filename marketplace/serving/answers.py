@@ -13,9 +13,7 @@ EXTENSION = "marketplace.answer"
 class WriteAnswer(Protocol):
     """What a server puts into `scope["extensions"]["marketplace.answer"]` of a request."""
 
-    def __call__(
-        self, status: int, headers: Sequence[tuple[bytes, bytes]], body: bytes, /
-    ) -> bool:
+    def __call__(self, status: int, headers: Sequence[tuple[bytes, bytes]], body: bytes, /) -> bool:
         """Write a whole answer, whose headers name its length, if that can be done at once.
 
         False: nothing was written, and it goes ASGI's way. Raises ValueError for a header that

@@ -122,7 +122,7 @@ class UvicornHttp(HttpToolsProtocol):
             return
         if self.host.draining:
             self.cycle.keep_alive = False
-        extensions = self.cycle.scope.setdefault("extensions", {})
+        extensions: dict[str, Any] = self.cycle.scope.setdefault("extensions", {})
         extensions[answers.EXTENSION] = partial(write_answer, self.cycle)
 
     def on_body(self, body: bytes) -> None:

@@ -305,7 +305,9 @@ class TestWholeAnswers:
         asked = b"GET /whole?%b HTTP/1.1\r\nHost: test\r\n\r\n"
         last = b"GET /whole?4 HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n"
         with socket.create_connection(("127.0.0.1", uvicorn.port), timeout=10) as client:
-            client.sendall(asked % b"1" + b"GET /slow HTTP/1.1\r\nHost: test\r\n\r\n" + asked % b"2")
+            client.sendall(
+                asked % b"1" + b"GET /slow HTTP/1.1\r\nHost: test\r\n\r\n" + asked % b"2"
+            )
             client.sendall(asked % b"3" + last)
             answers = read_all(client)
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from uuid import UUID
 
+import orjson
 from django.conf import settings
 
 from accounts.errors import AddressNotFound
@@ -131,7 +132,8 @@ def _copied(address: Address) -> ShippingAddress:
 
 def digest_of(*, actor_id: str, wanted: NewOrder, key: str) -> str:
     """One text for who (`public_id`) wants what under which key: the same wish has the same."""
-    return hashlib.sha256(f"{actor_id}\n{key}\n{wanted!r}".encode()).hexdigest()
+    # Lines are tuples with names, which this writer does not know as tuples.
+    return hashlib.sha256(orjson.dumps((actor_id, key, wanted), default=tuple)).hexdigest()
 
 
 def which_offers_of(lines: Iterable[WantedLine]) -> Question[list[Offer]]:
@@ -170,14 +172,14 @@ class Catalogue:
         pieces: dict[UUID, int] = {}
         for place, line in enumerate(wanted.lines):
             offer = self._offer(line, where=f"items.{place}")
-            pieces[offer.sku_id] = pieces.get(offer.sku_id, 0) + line.quantity
-            if pieces[offer.sku_id] > QUANTITY:
+            pieces[offer.sku_id] = together = pieces.get(offer.sku_id, 0) + line.quantity
+            if together > QUANTITY:
                 raise _wrong(f"items.{place}.quantity", f"At most {QUANTITY} pieces of one sku.")
         offers = [self._by_sku[sku_id] for sku_id in pieces]
         currency = _one_currency(offers)
         self._take(pieces)
         totals, lines = price(
-            [(offer.price, pieces[offer.sku_id]) for offer in offers],
+            [(offer.price, count) for offer, count in zip(offers, pieces.values(), strict=True)],
             currency=currency,
             terms=self._terms,
             ships=wanted.fulfilment != Fulfilment.PICKUP,
