@@ -27,7 +27,7 @@ def next_numbers(name: str, *, count: int = 1, first: int) -> int:
 def numbering(name: str, *, count: int = 1, first: int) -> Question[int]:
     """`next_numbers`, to travel with others.
 
-    Asked ahead of them, or meanwhile, nobody waits for the commit, and who fails may leave a gap.
+    Asked ahead of them, nobody waits for the commit, and who fails may leave a gap.
     """
 
     def begin() -> int:

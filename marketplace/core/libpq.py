@@ -74,13 +74,15 @@ class PipelinedConnection:
         server = self._server
         ready = self._all_ready(statements)
         begins = self._begins()
-        alone = [self._ready(UNHURRIED, []), ready.pop(0)] if ahead and begins else []
+        alone = [self._ready(UNHURRIED, []), ready.pop(0)] if ahead and self._is_idle() else []
         before: list[Any] = []
         with self._closing_where_it_fails():
             if not self._under_way:
                 server.enter_pipeline_mode()
+            for one in alone:
+                self._send(*one)
             if alone:
-                self._send_alone(alone)
+                server.pipeline_sync()
             if begins:
                 self._send_begin()
             for one in ready:
@@ -117,8 +119,10 @@ class PipelinedConnection:
 
     def _begins(self) -> bool:
         """Whether what is sent now begins a transaction."""
-        is_idle = self._server.transaction_status == self._idle
-        return is_idle and not self._under_way and not self.raw.autocommit
+        return self._is_idle() and not self.raw.autocommit
+
+    def _is_idle(self) -> bool:
+        return not self._under_way and self._server.transaction_status == self._idle
 
     def _send_begin(self) -> None:
         # The driver's own words, with the isolation that the settings ask for.
@@ -134,27 +138,6 @@ class PipelinedConnection:
             self._under_way = 0
             self.raw.close()
             raise
-
-    def begin_alone(self, statement: Statement) -> None:
-        """Send this in a transaction of its own; until `end_alone` nothing else may be sent."""
-        ready = [self._ready(UNHURRIED, []), self._ready(*statement)]
-        with self._closing_where_it_fails():
-            self._server.enter_pipeline_mode()
-            self._send_alone(ready)
-            self._flush()
-
-    def end_alone(self) -> Rows:
-        """What `begin_alone` has read. Raises the driver's error if it failed."""
-        with self._closing_where_it_fails():
-            results = self._receive()
-            self._server.exit_pipeline_mode()
-        self._raise_failure(results)
-        return self.rows(results[1])
-
-    def _send_alone(self, ready: Sequence[Any]) -> None:
-        for one in ready:
-            self._send(*one)
-        self._server.pipeline_sync()
 
     def _all_ready(self, statements: Sequence[Statement]) -> list[Any]:
         is_new = self.prepares and any(one not in self._names for one, _ in statements)

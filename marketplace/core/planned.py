@@ -44,8 +44,8 @@ def fetch_planned(statement: str, parameters: Sequence[Any]) -> Rows:
 def fetch_all_planned(statements: Sequence[Statement], *, ahead: bool = False) -> list[Rows]:
     """The rows of each of these, as `fetch_planned`, sent one behind the other without waiting.
 
-    One that fails fails all. ahead: where a transaction begins with these, the first of them has
-    one of its own before. Raises what Django raises.
+    One that fails fails all. ahead: outside of a transaction, and where one begins with these, the
+    first of them has one of its own before. Raises what Django raises.
     """
     pipeline = _pipeline()
     first = 1 if ahead else 0
@@ -54,53 +54,6 @@ def fetch_all_planned(statements: Sequence[Statement], *, ahead: bool = False) -
         results = pipeline.send([*statements[:first], *waiting, *statements[first:]], ahead=ahead)
         del results[first : first + len(waiting)]
         return [pipeline.rows(result) for result in results]
-
-
-class Coming:
-    """The rows of a statement that is under way in a transaction of its own.
-
-    Whoever uses the connection waits for them first.
-    """
-
-    def __init__(self, pipeline: PipelinedConnection) -> None:
-        self._pipeline = pipeline
-        self._rows: Rows | None = None
-        self._failure: DatabaseError | None = None
-
-    def rows(self) -> Rows:
-        """Wait for them. Raises what Django raises."""
-        self.collect()
-        if self._failure is not None:
-            raise self._failure
-        if self._rows is None:
-            raise RuntimeError("The connection was given up before.")
-        return self._rows
-
-    def collect(self) -> None:
-        """Wait until the connection is free again, if it still is that one."""
-        if getattr(_state, "coming", None) is not self:
-            return
-        _state.coming = None
-        if connection.connection is not self._pipeline.raw:
-            return
-        try:
-            with counted(), connection.wrap_database_errors:
-                self._rows = self._pipeline.end_alone()
-        except DatabaseError as error:
-            self._failure = error
-
-
-def begin_planned(statement: str, parameters: Sequence[Any]) -> Coming:
-    """Send this outside of a transaction, and do something else until its rows are needed.
-
-    It has a transaction of its own, whose end waits for no disk. Whatever else is asked waits for
-    it first; only a transaction must not begin before the rows have come.
-    """
-    pipeline = _pipeline()
-    with connection.wrap_database_errors:
-        pipeline.begin_alone((statement, parameters))
-    coming = _state.coming = Coming(pipeline)
-    return coming
 
 
 def run_planned(statements: Sequence[Statement]) -> None:
@@ -208,7 +161,6 @@ def _joined(statements: tuple[str, ...]) -> str:
 
 def settle() -> None:
     """Wait for all that is under way on this thread's connection. Raises what it met."""
-    _collect_coming()
     if _is_under_way():
         with counted(), connection.wrap_database_errors:
             _pipeline().send([])
@@ -239,15 +191,8 @@ def _after_all_under_way(
     return execute(sql, params, many, context)
 
 
-def _collect_coming() -> None:
-    coming: Coming | None = getattr(_state, "coming", None)
-    if coming is not None:
-        coming.collect()
-
-
 def _pipeline() -> PipelinedConnection:
     """This thread's connection, as it is used here."""
-    _collect_coming()
     # As before each of Django's own statements: a connection that has died is opened again.
     connection.close_if_health_check_failed()
     connection.ensure_connection()

@@ -12,10 +12,8 @@ from django.db import models
 
 from marketplace.core.libpq import Rows
 from marketplace.core.planned import (
-    begin_planned,
     fetch_all_planned,
     fetch_planned,
-    is_dedicated,
 )
 from marketplace.core.vendor import is_postgresql
 
@@ -46,9 +44,9 @@ def ask(question: Question[Answer]) -> Answer:
 def ask_all(*questions: Question[Any], ahead: Question[Any] | None = None) -> list[Any]:
     """The answers to all of these, in their order.
 
-    ahead: at the beginning of a transaction, the one that comes first of all. PostgreSQL answers it
-    in a transaction of its own, so that nobody waits for the end of ours, and what it changes stays
-    whatever becomes of ours.
+    ahead: the one that comes first of all, outside of a transaction or at the beginning of one.
+    PostgreSQL answers it in a transaction of its own, so that nobody waits for the end of ours, and
+    what it changes stays whatever becomes of ours.
     """
     in_order = questions if ahead is None else (ahead, *questions)
     if not is_postgresql():
@@ -57,18 +55,6 @@ def ask_all(*questions: Question[Any], ahead: Question[Any] | None = None) -> li
         [(question.statement, question.values) for question in in_order], ahead=ahead is not None
     )
     return [question.read(rows) for question, rows in zip(in_order, found, strict=True)]
-
-
-def ask_meanwhile(question: Question[Answer]) -> Callable[[], Answer]:
-    """Ask PostgreSQL, ahead of a transaction that begins later; gives what waits for the answer.
-
-    Nothing may be read or written before that was called. A connection that others will use is not
-    left with answers under way: there it has come already.
-    """
-    coming = begin_planned(question.statement, question.values)
-    if not is_dedicated():
-        coming.collect()
-    return lambda: question.read(coming.rows())
 
 
 def which_are_there(

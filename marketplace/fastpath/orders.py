@@ -35,7 +35,7 @@ from orders.models import Order
 from orders.selectors import which_keys_are_used
 from orders.serializers import CreateOrderInput, wanted_order
 from orders.services.drafting import LINES, QUANTITY, checked, digest_of, which_offers_of
-from orders.services.placing import PlaceCommand, Seen, place_orders
+from orders.services.placing import PlaceCommand, Seen, numbers_ahead, place_orders
 from orders.wanted import NewOrder, WantedLine
 
 CREATED = 201
@@ -71,20 +71,20 @@ def place(requests: Sequence[FastRequest]) -> list[Outcome]:
     asked = [one for request in requests if (one := _read(request)) is not None]
     if not asked:
         return list(answers.values())
-    speakers, claimed, seen = _look(asked)
-    for wish in _wishes(asked, speakers, claimed):
-        try:
-            PLACE.count(wish.request)
-            wishes[wish.command] = wish
-        except AppError as error:
-            answers[wish.request] = error
-
     try:
+        speakers, claimed, seen = _look(asked)
+        for wish in _wishes(asked, speakers, claimed):
+            try:
+                PLACE.count(wish.request)
+                wishes[wish.command] = wish
+            except AppError as error:
+                answers[wish.request] = error
         outcomes = place_orders(list(wishes), keeper=_Answers(wishes), seen=seen) if wishes else []
     except IntegrityError:
         if len(requests) > 1:
             raise
-        # The same request came twice at the same moment: Django finds what the first one got.
+        # The same request came twice at the same moment: Django finds what the first one got. Or
+        # it was the very first number, which comes with the next try.
         return [LeaveToDjango()]
     for wish, outcome in zip(wishes.values(), outcomes, strict=True):
         if isinstance(outcome, Unavailable):
@@ -120,14 +120,18 @@ def _read(request: FastRequest) -> Asked | None:
 
 
 def _look(asked: Sequence[Asked]) -> tuple[Mapping[UUID, User], set[str], Seen]:
-    """Everything that is to be read for all of these: who they are, used keys, offers."""
-    speakers, claimed, offers, used = ask_all(
+    """Everything that is to be read for all of these: who they are, used keys, offers, numbers."""
+    numbers = numbers_ahead(len(asked))
+    found = ask_all(
         sessions.who_speak({one.claims.session_id for one in asked if one.claims.session_id}),
         which_are_claimed([one.scope for one in asked if one.scope is not None]),
         which_offers_of(line for one in asked for line in one.wanted.lines),
         which_keys_are_used([one.digest for one in asked if one.digest is not None]),
+        ahead=numbers,
     )
-    return speakers, claimed, Seen(offers, used)
+    first_number = None if numbers is None else found.pop(0)
+    speakers, claimed, offers, used = found
+    return speakers, claimed, Seen(offers, used, first_number)
 
 
 def _wishes(

@@ -22,7 +22,7 @@ from marketplace.core.db import IntegrityError, has_transactions, in_transaction
 from marketplace.core.errors import AppError, Unavailable
 from marketplace.core.failpoints import reach
 from marketplace.core.planned import send_on
-from marketplace.core.questions import Question, ask, ask_all, ask_meanwhile
+from marketplace.core.questions import Question, ask, ask_all
 from marketplace.core.rows import insert_rows, inserting_along, new_row
 from marketplace.core.vendor import is_postgresql
 from marketplace.events.record import NewEvent, insert, taking_seqs
@@ -58,10 +58,14 @@ class PlaceCommand:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What was read for some commands: answers to `which_offers_of` and `which_keys_are_used`."""
+    """What was read for some commands: answers to `which_offers_of` and `which_keys_are_used`.
+
+    first_number: of numbers for all of them, if `numbers_ahead` was asked, too.
+    """
 
     offers: Sequence[Offer]
     used: Collection[str]
+    first_number: int | None = None
 
 
 Outcome = Order | AppError
@@ -111,7 +115,7 @@ def place_orders(
     raises comes out once its command stands alone. seen: what the caller has just read for all of
     these; whatever is tried again is read again.
     """
-    store = _store_along if is_postgresql() and not in_transaction() else _store
+    store = _store_along if _goes_along() else _store
     first = [seen or _look(commands)]
     try:
         return run(lambda: store(commands, first.pop() if first else _look(commands), keeper))
@@ -180,15 +184,15 @@ def _store_along(
 ) -> list[Outcome]:
     """`_store` on PostgreSQL, which is kept at work meanwhile.
 
-    Numbers come while orders are made, and orders are inserted while the keeper writes. Stock is
-    held at the very end, with the commit. Refuses without telling why.
+    Orders are inserted while the keeper writes, and stock is held at the very end, with the commit.
+    Refuses without telling why.
     """
     batch = _Batch(commands, seen)
-    numbers = ask_meanwhile(_numbering(len(batch.drafts))) if batch.drafts else None
     orders = batch.make_orders()
     outcomes = batch.outcomes(orders)
-    if numbers is not None:
-        _number(orders, numbers())
+    if orders:
+        first = seen.first_number
+        _number(orders, ask_all(ahead=_numbering(len(orders)))[0] if first is None else first)
     with inserting_along():
         batch.free_old_keys()
         if orders:
@@ -271,6 +275,18 @@ def _results(
         except AppError as error:
             outcomes.append(error)
     return outcomes
+
+
+def numbers_ahead(count: int) -> Question[int] | None:
+    """Numbers for so many orders, to be asked ahead of what is read for them: a journey less.
+
+    None where they come with the orders: there what is refused gives its number back.
+    """
+    return _numbering(count) if _goes_along() else None
+
+
+def _goes_along() -> bool:
+    return is_postgresql() and not in_transaction()
 
 
 def _numbering(count: int) -> Question[int]:
@@ -416,6 +432,7 @@ __all__ = [
     "Seen",
     "ShippingAddress",
     "WantedLine",
+    "numbers_ahead",
     "place_order",
     "place_orders",
     "quote",

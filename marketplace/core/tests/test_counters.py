@@ -72,6 +72,21 @@ class TestNumbering:
 
         assert together(lambda: take(before=taken, after=done), take_second) == [2, 3]
 
+    @pytest.mark.skipif(
+        connection.vendor != "postgresql", reason="elsewhere a transaction holds it"
+    )
+    def test_ahead_needs_no_transaction(self) -> None:
+        with atomic():
+            next_numbers("things", first=1)
+
+        number, is_flushed = ask_all(
+            Question("SHOW synchronous_commit", [], lambda rows: rows[0][0], str),
+            ahead=numbering("things", count=3, first=1),
+        )
+
+        assert (number, is_flushed) == (2, "on")
+        assert Counter.objects.get().value == 4
+
     @pytest.mark.skipif(connection.vendor != "postgresql", reason="elsewhere it comes back")
     def test_ahead_is_gone_where_the_transaction_fails(self) -> None:
         def fail() -> None:

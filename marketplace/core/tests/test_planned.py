@@ -13,7 +13,6 @@ from marketplace.core.db import atomic, discard_connection
 from marketplace.core.libpq import Rows
 from marketplace.core.models import Counter, Job
 from marketplace.core.planned import (
-    begin_planned,
     dedicate_connection,
     fetch_all_planned,
     fetch_planned,
@@ -182,74 +181,6 @@ class TestRunPlanned:
 
         assert not Counter.objects.exists()
         assert Job.objects.count() == 1
-
-
-@pytest.mark.usefixtures("_connection")
-class TestBeginPlanned:
-    def test_gives_the_rows_when_they_are_asked_for(self) -> None:
-        coming = begin_planned("SELECT %s::integer + 1", [1])
-
-        assert coming.rows() == [(2,)]
-        assert coming.rows() == [(2,)]
-
-    def test_lets_the_next_wait_for_them(self) -> None:
-        coming = begin_planned("SELECT 1", [])
-
-        assert fetch_planned("SELECT 2", []) == [(2,)]
-        assert coming.rows() == [(1,)]
-
-    def test_lets_django_wait_for_them(self) -> None:
-        coming = begin_planned("SELECT 1", [])
-
-        assert not Job.objects.exists()
-        assert coming.rows() == [(1,)]
-
-    def test_stays_whatever_becomes_of_what_follows(self) -> None:
-        def fail() -> None:
-            coming = begin_planned("UPDATE core_counter SET value = value + 1 RETURNING value", [])
-            assert coming.rows() == [(2,)]
-            with inserting_along():
-                insert_rows([job("a")])
-                raise RuntimeError
-
-        Counter.objects.create(name="a", value=1)
-        with pytest.raises(RuntimeError):
-            fail()
-
-        assert Counter.objects.get().value == 2
-        assert not Job.objects.exists()
-
-    def test_raises_what_django_raises_when_they_are_asked_for(self) -> None:
-        coming = begin_planned("SELECT 1 / %s", [0])
-
-        for _ in range(2):
-            with pytest.raises(DatabaseError, match="division by zero"):
-                coming.rows()
-        assert fetch_planned("SELECT 1", []) == [(1,)]
-
-    def test_knows_that_its_connection_was_given_up(self) -> None:
-        coming = begin_planned("SELECT 1", [])
-        discard_connection()
-
-        assert fetch_planned("SELECT 2", []) == [(2,)]
-        with pytest.raises(RuntimeError, match="given up"):
-            coming.rows()
-
-    def test_tells_of_a_connection_that_died_meanwhile(self) -> None:
-        [(backend,)] = fetch_planned("SELECT pg_backend_pid()", [])
-        coming = begin_planned("SELECT pg_sleep(20)", [])
-
-        def end() -> None:
-            with connection.cursor() as cursor:
-                cursor.execute("SELECT pg_terminate_backend(%s)", [backend])
-            connection.close()
-
-        together(end)
-        with pytest.raises(OperationalError):
-            coming.rows()
-        connection.close()
-
-        assert fetch_planned("SELECT 1", []) == [(1,)]
 
 
 @pytest.mark.usefixtures("_connection")

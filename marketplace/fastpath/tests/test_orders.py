@@ -9,7 +9,7 @@ from pytest_django import Settings
 
 from accounts.models import User
 from accounts.services.sessions import end_all
-from marketplace.core.db import has_transactions
+from marketplace.core.db import IntegrityError, has_transactions
 from marketplace.core.limits import reset_limits
 from marketplace.core.models import IdempotencyKey
 from marketplace.fastpath import orders as fast_orders
@@ -168,6 +168,25 @@ class TestTogether:
         assert {one.json["code"] for one in answers if one.status != 201} <= {
             "idempotency_in_progress"
         }
+
+    async def test_may_lose_the_very_first_number_to_another(
+        self, asker: Asker, lamp: Product, token: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        begun = []
+
+        def ask_all(*questions: Any, **more: Any) -> Any:
+            if not begun:
+                begun.append(True)
+                raise IntegrityError
+            return asked(*questions, **more)
+
+        asked = fast_orders.ask_all
+        monkeypatch.setattr(fast_orders, "ask_all", ask_all)
+        answer = await ask(asker, token, body_of(lamp), "a")
+
+        assert answer.status == 201
+        assert asker.left_to_django == 1
+        assert await in_thread(orders) == 1
 
     async def test_serves_the_others_beside_a_wrong_one(
         self, asker: Asker, lamp: Product, token: str
