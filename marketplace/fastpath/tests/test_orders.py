@@ -9,6 +9,7 @@ from pytest_django import Settings
 
 from accounts.models import User
 from accounts.services.sessions import end_all
+from marketplace.core import questions as questions_module
 from marketplace.core.db import IntegrityError, has_transactions
 from marketplace.core.limits import reset_limits
 from marketplace.core.models import IdempotencyKey
@@ -178,9 +179,8 @@ class TestTogether:
             if not begun:
                 begun.append(True)
                 raise IntegrityError
-            return asked(*questions, **more)
+            return questions_module.ask_all(*questions, **more)
 
-        asked = fast_orders.ask_all
         monkeypatch.setattr(fast_orders, "ask_all", ask_all)
         answer = await ask(asker, token, body_of(lamp), "a")
 
