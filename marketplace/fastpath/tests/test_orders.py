@@ -173,7 +173,7 @@ class TestTogether:
     async def test_may_lose_the_very_first_number_to_another(
         self, asker: Asker, lamp: Product, token: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        begun = []
+        begun: list[bool] = []
 
         def ask_all(*questions: Any, **more: Any) -> Any:
             if not begun:
