@@ -7,6 +7,7 @@ from collections.abc import Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, cast
+from weakref import ReferenceType, ref
 
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import (
@@ -76,10 +77,14 @@ class UvicornWebSocket(WebSocketConnection, asyncio.Protocol):
 
 
 def write_answer(
-    cycle: RequestResponseCycle, status: int, headers: Sequence[tuple[bytes, bytes]], body: bytes
+    asked: ReferenceType[RequestResponseCycle],
+    status: int,
+    headers: Sequence[tuple[bytes, bytes]],
+    body: bytes,
 ) -> bool:
     """`answers.WriteAnswer` on uvicorn: what its `send` does, for an answer that is all there."""
-    if cycle.disconnected or cycle.response_started or cycle.flow.write_paused:
+    cycle = asked()
+    if cycle is None or cycle.disconnected or cycle.response_started or cycle.flow.write_paused:
         return False
     lines = answers.head_lines([*cycle.default_headers, *headers])
     cycle.response_started = cycle.response_complete = True
@@ -123,7 +128,8 @@ class UvicornHttp(HttpToolsProtocol):
         if self.host.draining:
             self.cycle.keep_alive = False
         extensions: dict[str, Any] = self.cycle.scope.setdefault("extensions", {})
-        extensions[answers.EXTENSION] = partial(write_answer, self.cycle)
+        # The request holds its scope: held by it in turn, it would stay until garbage is collected.
+        extensions[answers.EXTENSION] = partial(write_answer, ref(self.cycle))
 
     def on_body(self, body: bytes) -> None:
         """Refuse a body that turns out too long."""

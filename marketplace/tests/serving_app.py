@@ -1,6 +1,7 @@
 """A small ASGI application to test servers with: no Django, every behaviour by its path."""
 
 import asyncio
+import gc
 import sys
 from typing import Any
 
@@ -37,6 +38,9 @@ async def _http(scope: Message, receive: Any, send: Any) -> None:
         await asyncio.sleep(1.0)
     if scope["path"] == "/whole" and _answered_whole(scope):
         return
+    if scope["path"] == "/requests":
+        await _tell(send, b"%d" % _living_requests())
+        return
     await send(
         {"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]}
         if scope["path"] != "/flood"
@@ -55,6 +59,17 @@ def _answered_whole(scope: Message) -> bool:
     way = scope["query_string"].replace(b"+", b"\r\n") or b"whole"
     headers = [(b"content-length", b"2"), (b"x-way", way)]
     return write is not None and write(200, headers, b"ok")
+
+
+async def _tell(send: Any, body: bytes) -> None:
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": body})
+
+
+def _living_requests() -> int:
+    """How many requests of uvicorn are in memory; garbage is not collected from now on."""
+    gc.disable()
+    return sum(type(one).__name__ == "RequestResponseCycle" for one in gc.get_objects())
 
 
 async def _ask_disconnect(receive: Any) -> bool:

@@ -328,6 +328,18 @@ class TestWholeAnswers:
         assert answer.startswith(b"HTTP/1.1 500 ")
         assert b"set-cookie" not in answer
 
+    def test_leaves_nothing_to_the_collector(self, uvicorn: ServerProcess) -> None:
+        def living() -> int:
+            chunk = uvicorn.get("/requests").partition(b"\r\n\r\n")[2]
+            return int(chunk.split(b"\r\n")[1])
+
+        before = living()
+        for _ in range(30):
+            uvicorn.get("/whole")
+            uvicorn.get("/")
+
+        assert living() - before < 5
+
     def test_is_not_offered_by_every_server(self) -> None:
         with served("daphne") as daphne:
             answer = daphne.get("/whole")
