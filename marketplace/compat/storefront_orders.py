@@ -127,7 +127,7 @@ def _number(amount: Decimal, _currency: str) -> int | float:
 
 def in_numbers(order: dict[str, Any]) -> dict[str, Any]:
     """A canonical Order with its amounts as numbers."""
-    texts = {"currency", "item_count"}
+    others = {"currency", "item_count"}
     return order | {
         "lines": [
             line | {name: money_number(line[name]) for name in LINE_AMOUNTS}
@@ -137,7 +137,7 @@ def in_numbers(order: dict[str, Any]) -> dict[str, Any]:
             part | {"total": money_number(part["total"])} for part in order["shop_orders"]
         ],
         "totals": {
-            name: value if name in texts else money_number(value)
+            name: value if name in others else money_number(value)
             for name, value in order["totals"].items()
         },
     }

@@ -7,7 +7,6 @@ accepted or refused by itself; where their transaction fails, each is tried alon
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from decimal import Decimal
 from typing import Protocol
 from uuid import UUID
 
@@ -30,12 +29,13 @@ from marketplace.events.record_along import is_undone, record_along
 from orders import selectors
 from orders.enums import PaymentFlow
 from orders.events import ORDER_CREATED
-from orders.models import Order, OrderLine, Reservation, ShopOrder
+from orders.models import Order, Reservation
 from orders.payloads import created_event
 from orders.pricing import Totals
 from orders.services.announcing import told
 from orders.services.drafting import Catalogue, Draft, checked, digest_of, which_offers_of
 from orders.services.gathering import Gathering
+from orders.services.making import make_order
 from orders.wanted import NewOrder, ShippingAddress, WantedLine
 from shops.selectors import Offer
 from shops.services.inventory import StockLine, changes_to_come, holding, holding_along
@@ -43,7 +43,6 @@ from shops.services.inventory import StockLine, changes_to_come, holding, holdin
 ORDER_NUMBERS = "order"
 FIRST_NUMBER = 10_001
 KEY_KEPT_FOR = timedelta(hours=24)
-USER = Order._meta.get_field("user")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -223,7 +222,16 @@ class _Batch:
 
     def make_orders(self) -> list[Order]:
         """Those of the drafts, still without numbers."""
-        return [_order(one.command, one.draft, at=self.at) for one in self.drafts]
+        return [
+            make_order(
+                actor=one.command.actor,
+                wanted=one.command.wanted,
+                key=one.command.digest,
+                draft=one.draft,
+                at=self.at,
+            )
+            for one in self.drafts
+        ]
 
     def outcomes(self, orders: Sequence[Order]) -> list[Outcome]:
         """What comes of the commands, if these orders can be stored."""
@@ -330,82 +338,6 @@ def _hold(batch: _Batch, orders: Sequence[Order], events: Sequence[NewEvent]) ->
         ),
     )
     insert([*held, *events], seqs)
-
-
-def _order(command: PlaceCommand, draft: Draft, *, at: datetime) -> Order:
-    """The order with its lines and parts."""
-    wanted, totals = command.wanted, draft.totals
-    order = new_row(
-        Order,
-        number=0,
-        user_id=command.actor.pk,
-        key=command.digest,
-        payment_flow=wanted.payment_flow,
-        fulfilment=wanted.fulfilment,
-        currency=totals.currency,
-        subtotal=totals.subtotal,
-        coupon_discount=totals.coupon_discount,
-        points_discount=totals.points_discount,
-        loyalty_discount=totals.loyalty_discount,
-        tax=totals.tax,
-        tax_included=totals.tax_included,
-        shipping_tax=totals.shipping_tax,
-        shipping=totals.shipping,
-        total=totals.total,
-        item_count=totals.item_count,
-        shipping_address=None if wanted.address is None else wanted.address.as_kept(),
-        created_at=at,
-        updated_at=at,
-    )
-    # As an assignment would, but for its looks at databases.
-    USER.set_cached_value(order, command.actor)
-    order.all_lines = _lines(order, draft)
-    order.all_shop_orders = _parts(order, draft)
-    return order
-
-
-def _lines(order: Order, draft: Draft) -> list[OrderLine]:
-    return [
-        new_row(
-            OrderLine,
-            order_id=order.id,
-            shop_id=offer.shop_id,
-            product_id=offer.product_id,
-            sku_id=offer.sku_id,
-            title=offer.title,
-            code=offer.code,
-            category=offer.category,
-            options=offer.options,
-            image_url=offer.image_url or "",
-            quantity=pieces,
-            unit_price=offer.price,
-            line_total=line.line_total,
-            discount=line.discount,
-            tax=line.tax,
-            tax_included=line.tax_included,
-            tax_rate=line.tax_rate,
-            created_at=order.created_at,
-            updated_at=order.created_at,
-        )
-        for offer, pieces, line in zip(draft.offers, draft.pieces, draft.lines, strict=True)
-    ]
-
-
-def _parts(order: Order, draft: Draft) -> list[ShopOrder]:
-    parts: dict[UUID, ShopOrder] = {}
-    for offer, line in zip(draft.offers, draft.lines, strict=True):
-        part = parts.get(offer.shop_id)
-        if part is None:
-            part = parts[offer.shop_id] = new_row(
-                ShopOrder,
-                order_id=order.id,
-                shop_id=offer.shop_id,
-                total=Decimal(0),
-                created_at=order.created_at,
-                updated_at=order.created_at,
-            )
-        part.total += line.charged
-    return list(parts.values())
 
 
 def _held_until(order: Order) -> datetime:
