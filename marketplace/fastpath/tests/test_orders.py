@@ -13,6 +13,7 @@ from marketplace.core import questions as questions_module
 from marketplace.core.db import IntegrityError, has_transactions
 from marketplace.core.limits import reset_limits
 from marketplace.core.models import IdempotencyKey
+from marketplace.core.vendor import is_postgresql
 from marketplace.fastpath import orders as fast_orders
 from marketplace.fastpath.orders import plain_lines, read_order
 from marketplace.fastpath.tests.asking import Answer, Asker
@@ -154,7 +155,9 @@ class TestTogether:
         assert codes == [201] * 12 + [400] * 28
         assert (await in_thread(orders), await in_thread(left, lamp)) == (12, (0, 12))
         numbers = sorted(one.json["number"] for one in answers if one.status == 201)
-        assert numbers == list(range(numbers[0], numbers[0] + 12))
+        assert len(set(numbers)) == 12
+        # On PostgreSQL what is refused takes a number with it: which one depends on who came first.
+        assert is_postgresql() or numbers == list(range(numbers[0], numbers[0] + 12))
 
     async def test_is_one_order_however_often_it_comes_at_once(
         self, asker: Asker, lamp: Product, token: str
