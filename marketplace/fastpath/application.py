@@ -140,9 +140,8 @@ async def gathered(route: FastRoute, request: FastRequest) -> Outcome:
         if not waiting.done():
             waiting.set_result(outcome)
 
-    batcher = runtime().batcher(
-        route.serve, writers=route.writers, longest_gather_s=route.longest_gather_s
-    )
+    # One writer: two batches of half the size cost more, and wait for each other.
+    batcher = runtime().batcher(route.serve, writers=1, longest_gather_s=route.longest_gather_s)
     batcher.submit(None, request, done)
     return await waiting
 

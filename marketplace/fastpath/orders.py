@@ -242,4 +242,4 @@ def _to_keep(wishes: Sequence[Wish]) -> Iterator[KeptAnswer]:
             )
 
 
-PLACE = FastRoute("POST", "/api/orders", place, writers=2, longest_gather_s=0.02)
+PLACE = FastRoute("POST", "/api/orders", place, longest_gather_s=0.02)

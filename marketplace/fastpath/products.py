@@ -112,7 +112,7 @@ def find_texts(product_ids: Collection[UUID]) -> dict[str, bytes]:
     }
 
 
-LIST = FastRoute("GET", "/api/products", list_products, writers=1)
+LIST = FastRoute("GET", "/api/products", list_products)
 DETAIL = FastRoute(
     "GET", "/api/products/{product_id}", find_products, reserved=frozenset({"search"})
 )

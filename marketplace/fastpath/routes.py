@@ -27,15 +27,14 @@ class FastRoute:
 
     act: serves many requests at once, each accepted or refused by itself, in their order; it calls
     `count` for each when it knows who asks. reserved: ends of the path that belong to other routes.
-    writers: threads, each with a connection; two where one request can be slow. longest_gather_s:
-    longer where a batch takes long, so that it is worth waiting for those who were just answered.
+    longest_gather_s: longer where a batch takes long, so that it is worth waiting for those who
+    were just answered.
     """
 
     method: str
     path: str
     act: Act
     reserved: frozenset[str] = frozenset()
-    writers: int = 1
     longest_gather_s: float = GATHER_S
 
     @cached_property

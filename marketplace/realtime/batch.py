@@ -11,7 +11,6 @@ import asyncio
 import queue
 import threading
 from collections.abc import Callable, Sequence
-from operator import attrgetter
 from typing import Any
 
 import structlog
@@ -46,8 +45,7 @@ class Batcher:
 
     writers: threads that store batches. All commands of one topic go to the same one, so their
     order stays; with two, one half of the topics commits while the other half is read and answered.
-    Commands of no topic have no order, and go where the fewest are: two even halves cost less than
-    one large and one small. longest_gather_s: for services whose batches take long.
+    longest_gather_s: for services whose batches take long.
     """
 
     def __init__(
@@ -65,11 +63,7 @@ class Batcher:
 
     def submit(self, topic: str | None, command: Any, done: Done) -> None:
         """Have the command stored; `done` gets its outcome, on the loop, after the commit."""
-        if topic is None:
-            writer = min(self._writers, key=attrgetter("in_hand"))
-        else:
-            writer = self._writers[hash(topic) % len(self._writers)]
-        writer.submit(command, done)
+        self._writers[hash(topic) % len(self._writers)].submit(command, done)
 
     @property
     def waiting(self) -> int:
@@ -98,7 +92,6 @@ class BatchWriter:
         self._deliver = deliver
         self._waiting: list[tuple[Any, Done]] = []
         self._busy = False
-        self._under_way = 0
         self._began_at = 0.0
         self._in_vain = 0
         self._passed_over = 0
@@ -126,11 +119,6 @@ class BatchWriter:
         """Commands that have not been handed over yet."""
         return len(self._waiting)
 
-    @property
-    def in_hand(self) -> int:
-        """Commands that have no outcome yet."""
-        return len(self._waiting) + self._under_way
-
     def stop(self) -> None:
         """End the writer after what it was given."""
         self._batches.put(None)
@@ -138,7 +126,7 @@ class BatchWriter:
 
     def _hand_over(self) -> None:
         batch, self._waiting = self._waiting[:LIMIT], self._waiting[LIMIT:]
-        self._under_way, self._began_at = len(batch), self._loop.time()
+        self._began_at = self._loop.time()
         self._batches.put(batch)
 
     def _write(self) -> None:
@@ -168,7 +156,6 @@ class BatchWriter:
     def _finish(
         self, batch: list[tuple[Any, Done]], outcomes: list[Any], events: list[live.LiveEvent]
     ) -> None:
-        self._under_way = 0
         try:
             reach("after_commit_before_ack")
             # Acks first: they wait in each sender's buffer and leave with the events, in one write.

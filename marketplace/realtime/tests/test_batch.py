@@ -165,37 +165,6 @@ class TestWriters:
             assert [one for one in answered if one.startswith("a")] == ["a1", "a2"]
             assert [one for one in answered if one.startswith("b")] == ["b1", "b2"]
 
-    async def test_share_evenly_what_has_no_order(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(batch_module, "gathering_s", lambda *, after, longest: 0)
-        batches: list[list[Any]] = []
-        gates = [threading.Event(), threading.Event()]
-
-        def serve(commands: Sequence[Any]) -> list[Any]:
-            batches.append(list(commands))
-            if commands[0] in (0, 1):
-                gates[commands[0]].wait(5)
-            return list(commands)
-
-        batcher = Batcher(asyncio.get_running_loop(), serve, lambda events: None, writers=2)
-        answers: list[Any] = []
-        for command in range(2):
-            batcher.submit(None, command, answers.append)
-        await settle(lambda: len(batches) == 2)
-        for command in range(2, 8):
-            batcher.submit(None, command, answers.append)
-        # Each has one under way, so these were dealt out in turn.
-        gates[0].set()
-        await settle(lambda: len(answers) == 4)
-        # Now one writer is free and the other has four: what comes goes to the free one.
-        for command in range(8, 12):
-            batcher.submit(None, command, answers.append)
-        await settle(lambda: len(answers) == 8)
-        gates[1].set()
-        await settle(lambda: len(answers) == 12)
-        await asyncio.to_thread(batcher.stop)
-
-        assert batches[2:] == [[2, 4, 6], [8, 9, 10, 11], [3, 5, 7]]
-
 
 class TestGathering:
     async def test_waits_for_those_who_were_just_answered(
