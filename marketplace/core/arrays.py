@@ -3,15 +3,17 @@
 import struct
 from collections.abc import Sequence
 from typing import Any
+from uuid import UUID
 
 import orjson
 
 from marketplace.core.jsontext import write_json
 
-TEXT, JSONB = 25, 3802
+TEXT, UUID_TYPE, JSONB = 25, 2950, 3802
 _HEAD = struct.Struct("!iiIii")
 _LENGTH = struct.Struct("!i").pack
 _NULL = _LENGTH(-1)
+_UUID_LENGTH = _LENGTH(16)
 _JSONB_VERSION = b"\x01"
 
 
@@ -46,6 +48,16 @@ def _quoted(value: str) -> bytes:
     if "\0" in value:
         raise nul_byte()
     return b'"%b"' % value.replace("\\", "\\\\").replace('"', '\\"').encode()
+
+
+def uuid_array(values: Sequence[UUID | None]) -> Binary:
+    """Ids, many of them: PostgreSQL reads a text of each digit by digit."""
+    try:
+        items = [one.int.to_bytes(16) for one in values]  # type: ignore[union-attr]  # None is met below
+    except AttributeError:
+        return _binary(UUID_TYPE, [None if one is None else one.bytes for one in values])
+    head = _HEAD.pack(1, False, UUID_TYPE, len(items), 1)
+    return Binary(head + b"".join([_UUID_LENGTH + item for item in items]))
 
 
 def long_text_array(values: Sequence[str | None]) -> Binary:

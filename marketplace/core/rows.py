@@ -17,7 +17,13 @@ from typing import Any, TypeVar
 from django.db import connection, models
 from django.db.models.base import ModelState
 
-from marketplace.core.arrays import json_array, long_text_array, plain_array, text_array
+from marketplace.core.arrays import (
+    json_array,
+    long_text_array,
+    plain_array,
+    text_array,
+    uuid_array,
+)
 from marketplace.core.db import atomic, ends_transaction
 from marketplace.core.libpq import Statement
 from marketplace.core.planned import (
@@ -205,9 +211,9 @@ def _array_of(field: Any) -> Array:
 
 _ARRAYS: tuple[tuple[Any, Array], ...] = (
     (models.JSONField, json_array),
+    (models.UUIDField, uuid_array),
     (
         (
-            models.UUIDField,
             models.BooleanField,
             models.IntegerField,
             models.DecimalField,

@@ -183,8 +183,8 @@ def _store_along(
 ) -> list[Outcome]:
     """`_store` on PostgreSQL, which is kept at work meanwhile.
 
-    Orders are inserted while their events are made and the keeper writes, and stock is held at the
-    very end, with the commit. Refuses without telling why.
+    Orders are inserted while the keeper writes, and stock is held at the very end, with the commit.
+    Refuses without telling why.
     """
     batch = _Batch(commands, seen)
     orders = batch.make_orders()
@@ -196,7 +196,6 @@ def _store_along(
         batch.free_old_keys()
         if orders:
             _insert(orders, None, at=batch.at)
-            send_on()
             change = holding_along(lines=batch.stock_lines(), products=batch.products())
             record_along(change, batch.events(orders), opening=[order.topic for order in orders])
             send_on()

@@ -9,6 +9,7 @@ from uuid import UUID
 import pytest
 from django.db import DatabaseError, IntegrityError, OperationalError, connection
 
+from marketplace.core.arrays import uuid_array
 from marketplace.core.db import atomic, discard_connection
 from marketplace.core.libpq import Rows
 from marketplace.core.models import Counter, Job
@@ -55,6 +56,12 @@ def _connection(request: pytest.FixtureRequest) -> Iterator[None]:
 
 @pytest.mark.usefixtures("_connection")
 class TestFetchPlanned:
+    @pytest.mark.parametrize("ids", [[], [KEY], [KEY, None, UUID(int=0), UUID(int=2**128 - 1)]])
+    def test_reads_ids_as_they_were_sent(self, ids: list[UUID | None]) -> None:
+        rows = fetch_planned("SELECT one FROM unnest(%s::uuid[]) AS given(one)", [uuid_array(ids)])
+
+        assert rows == [(one,) for one in ids]
+
     @pytest.mark.parametrize(
         ("kind", "value", "read"),
         [
