@@ -13,7 +13,6 @@ TEXT, UUID_TYPE, JSONB = 25, 2950, 3802
 _HEAD = struct.Struct("!iiIii")
 _LENGTH = struct.Struct("!i").pack
 _NULL = _LENGTH(-1)
-_UUID_LENGTH = _LENGTH(16)
 _JSONB_VERSION = b"\x01"
 
 
@@ -52,12 +51,7 @@ def _quoted(value: str) -> bytes:
 
 def uuid_array(values: Sequence[UUID | None]) -> Binary:
     """Ids, many of them: PostgreSQL reads a text of each digit by digit."""
-    try:
-        items = [one.int.to_bytes(16) for one in values]  # type: ignore[union-attr]  # None is met below
-    except AttributeError:
-        return _binary(UUID_TYPE, [None if one is None else one.bytes for one in values])
-    head = _HEAD.pack(1, False, UUID_TYPE, len(items), 1)
-    return Binary(head + b"".join([_UUID_LENGTH + item for item in items]))
+    return _binary(UUID_TYPE, [None if one is None else one.bytes for one in values])
 
 
 def long_text_array(values: Sequence[str | None]) -> Binary:
@@ -74,11 +68,6 @@ def json_array(values: Sequence[Any]) -> Binary:
 
 def _binary(kind: int, items: list[bytes | None]) -> Binary:
     """PostgreSQL's `array_recv`: dimensions, whether there are nulls, type, length, first index."""
-    parts = [_HEAD.pack(1, None in items, kind, len(items), 1)]
-    for item in items:
-        if item is None:
-            parts.append(_NULL)
-        else:
-            parts.append(_LENGTH(len(item)))
-            parts.append(item)
-    return Binary(b"".join(parts))
+    head = _HEAD.pack(1, None in items, kind, len(items), 1)
+    framed = [_NULL if item is None else _LENGTH(len(item)) + item for item in items]
+    return Binary(head + b"".join(framed))

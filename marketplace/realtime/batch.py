@@ -43,9 +43,9 @@ def gathering_s(*, after: float, longest: float) -> float:
 class Batcher:
     """Collects the commands of all connections for one service, a batch at a time.
 
-    writers: threads that store batches. All commands of one topic go to the same one, so their
-    order stays; with two, one half of the topics commits while the other half is read and answered.
-    longest_gather_s: for services whose batches take long.
+    writers: threads that store batches. All commands of one topic, or of none, go to the same one,
+    so their order stays; with two, one half of the topics commits while the other half is read and
+    answered. longest_gather_s: for services whose batches take long.
     """
 
     def __init__(
