@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Collection
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
@@ -70,7 +71,7 @@ def line_payload(line: OrderLine, *, currency: str, write: WriteAmount) -> dict[
         "line_total": write(line.line_total, currency),
         "discount": write(line.discount, currency),
         "tax": write(line.tax, currency),
-        "tax_rate": rate_text(line),
+        "tax_rate": rate_text(line.tax_rate),
         "custom": line.custom,
         "returned_quantity": line.returned_quantity,
         "created_at": wire_time(line.created_at),
@@ -78,9 +79,10 @@ def line_payload(line: OrderLine, *, currency: str, write: WriteAmount) -> dict[
     }
 
 
-def rate_text(line: OrderLine) -> str:
+@lru_cache
+def rate_text(rate: Decimal) -> str:
     """A rate without trailing zeros: `"0.08"`."""
-    return f"{line.tax_rate.normalize():f}"
+    return f"{rate.normalize():f}"
 
 
 def totals_of(order: Order) -> Totals:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from django.conf import settings
 
-from marketplace.core.money import digits_of
+from marketplace.core.money import minor_unit
 
 ZERO = Decimal(0)
 
@@ -146,7 +146,7 @@ def shipping_of(goods: Decimal, *, currency: str, terms: Terms) -> Decimal:
 
 def rounded(amount: Decimal, currency: str) -> Decimal:
     """The amount in whole minor units, half up."""
-    return amount.quantize(Decimal(1).scaleb(-digits_of(currency)), ROUND_HALF_UP)
+    return amount.quantize(minor_unit(currency), ROUND_HALF_UP)
 
 
 def spread(amount: Decimal, weights: Sequence[Decimal], *, currency: str) -> list[Decimal]:
@@ -157,7 +157,7 @@ def spread(amount: Decimal, weights: Sequence[Decimal], *, currency: str) -> lis
     """
     if not weights:
         return []
-    unit = Decimal(1).scaleb(-digits_of(currency))
+    unit = minor_unit(currency)
     if not amount:
         return [0 * unit] * len(weights)
     units = int(amount / unit)

@@ -4,11 +4,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import lru_cache
+from time import time_ns
 
 
 def real_now() -> datetime:
-    """This instant by the machine's clock."""
-    return datetime.now(UTC)
+    """This millisecond by the machine's clock."""
+    return datetime.fromtimestamp(time_ns() // 1_000_000 / 1000, UTC)
 
 
 _source: Callable[[], datetime] = real_now
@@ -17,7 +18,8 @@ _source: Callable[[], datetime] = real_now
 def now() -> datetime:
     """This instant, cut to milliseconds, so that what is written equals what is read back."""
     instant = _source()
-    return instant.replace(microsecond=instant.microsecond // 1000 * 1000)
+    beyond = instant.microsecond % 1000
+    return instant.replace(microsecond=instant.microsecond - beyond) if beyond else instant
 
 
 @contextmanager

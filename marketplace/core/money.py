@@ -1,6 +1,7 @@
 """Amounts of money: exact decimals with the digits of their currency."""
 
 from decimal import Decimal
+from functools import lru_cache
 
 _WORDS_CURRENCIES = """
     AED AFN ALL AMD AOA ARS AUD AWG AZN BAM BBD BDT BGN BHD BIF BMD BND BOB BRL BSD BTN BWP BYN
@@ -33,6 +34,12 @@ def digits_of(currency: str) -> int:
     if currency in _NO_DIGITS:
         return 0
     return 3 if currency in _THREE_DIGITS else 2
+
+
+@lru_cache
+def minor_unit(currency: str) -> Decimal:
+    """`Decimal("0.01")`, of yen `Decimal("1")`."""
+    return Decimal(1).scaleb(-digits_of(currency))
 
 
 def fits(amount: Decimal, currency: str) -> bool:

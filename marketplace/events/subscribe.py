@@ -27,7 +27,7 @@ logger = structlog.get_logger(__name__)
 TOGETHER = 100
 """So many of several topics: while their effect lasts, who records on its topics waits."""
 PAGE = 100
-PAGE_IN_A_RUSH = 20
+PAGE_IN_A_RUSH = 50
 """A page's commit is large, and the commits of those who wait queue up behind it on the disk."""
 A_STREAM = 3
 """So many pages in a row that were not full: work comes as quickly as it is done."""

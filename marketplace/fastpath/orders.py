@@ -39,7 +39,6 @@ from orders.services.placing import PlaceCommand, Seen, numbers_ahead, place_ord
 from orders.wanted import NewOrder, WantedLine
 
 CREATED = 201
-LINE = {"product_id", "sku_id", "quantity"}
 
 
 @dataclass(slots=True, eq=False)
@@ -182,17 +181,16 @@ def plain_lines(values: object) -> list[WantedLine] | None:
         return None
     lines = []
     for item in items:
-        if not isinstance(item, dict) or not item.keys() <= LINE:
+        if not isinstance(item, dict):
             return None
         quantity = item.get("quantity")
         if type(quantity) is not int or not 0 < quantity <= QUANTITY:
             return None
-        ids = {}
-        for name in item.keys() & {"product_id", "sku_id"}:
-            ids[name] = read_id(item[name])
-            if ids[name] is None:
-                return None
-        lines.append(WantedLine(quantity=quantity, **ids))
+        product_id, sku_id = read_id(item.get("product_id")), read_id(item.get("sku_id"))
+        # Nothing else is said, and nothing that is no id.
+        if len(item) != 1 + (product_id is not None) + (sku_id is not None):
+            return None
+        lines.append(WantedLine(quantity, product_id, sku_id))
     return lines
 
 

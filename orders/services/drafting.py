@@ -79,9 +79,10 @@ def checked(*, actor: User, wanted: NewOrder) -> NewOrder:
     flow = _checked_flow(wanted)
     if wanted.coupon_code:
         raise CouponInvalid(reason="unknown")
-    if wanted.fulfilment == Fulfilment.PICKUP:
-        return replace(wanted, payment_flow=flow, address=None)
-    return replace(wanted, payment_flow=flow, address=_address(actor, wanted))
+    address = None if wanted.fulfilment == Fulfilment.PICKUP else _address(actor, wanted)
+    if flow == wanted.payment_flow and address == wanted.address:
+        return wanted
+    return replace(wanted, payment_flow=flow, address=address)
 
 
 def _checked_flow(wanted: NewOrder) -> PaymentFlow:

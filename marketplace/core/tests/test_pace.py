@@ -22,7 +22,7 @@ class TestGiveWay:
         finally:
             observe.HTTP_IN_FLIGHT.dec(pace.BUSY)
 
-        assert rests == [0.04, pace.LONGEST_REST_S]
+        assert rests == [0.09, pace.LONGEST_REST_S]
 
     def test_goes_on_at_once_otherwise(self, rests: list[float]) -> None:
         observe.HTTP_IN_FLIGHT.inc(pace.BUSY - 1)
@@ -52,4 +52,4 @@ class TestGiveWay:
         finally:
             observe.HTTP_IN_FLIGHT.dec(pace.BUSY)
 
-        assert rests == pytest.approx([0.04, 0.08])
+        assert rests == pytest.approx([0.09, 0.18])
