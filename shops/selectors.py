@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterable, Sequence
 from decimal import Decimal
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -10,7 +11,8 @@ from django.db.models import Q, QuerySet
 
 from accounts.models import User
 from marketplace.core.inputs import read_id
-from marketplace.core.questions import Question, ask
+from marketplace.core.libpq import Rows
+from marketplace.core.questions import Question, ask, ask_all
 from shops import search
 from shops.enums import MediaType, ProductStatus
 from shops.models import Product, Shop, ShopMember, Sku, sort_key
@@ -141,26 +143,74 @@ def count_products(asked: ProductQuery) -> int:
     return search.find(asked).order_by().count()
 
 
-def list_product_rows(*, product_ids: Collection[UUID]) -> list[Any]:
+def which_are_published(product_ids: Collection[UUID]) -> Question[list[Any]]:
     """These products that are published, as rows of the columns that are told, by id."""
-    return list(
-        Product.objects.filter(id__in=list(product_ids), status=ProductStatus.PUBLISHED)
-        .order_by("id")
-        .values_list(*PRODUCT_COLUMNS, named=True)
+    asked = list(product_ids)
+
+    def elsewhere() -> list[Any]:
+        found = Product.objects.filter(id__in=asked, status=ProductStatus.PUBLISHED)
+        return list(found.order_by("id").values_list(*PRODUCT_COLUMNS, named=True))
+
+    return Question(
+        PUBLISHED_PRODUCTS,
+        [asked, ProductStatus.PUBLISHED.value],
+        read=lambda rows: _named(PRODUCT_COLUMNS, ("media", "variances"), rows),
+        elsewhere=elsewhere,
     )
+
+
+def which_skus(product_ids: Collection[UUID]) -> Question[dict[UUID, list[SkuRow]]]:
+    """The skus of each of these products, by their numbers."""
+    asked = list(product_ids)
+
+    def by_product(rows: Iterable[Any]) -> dict[UUID, list[SkuRow]]:
+        found: dict[UUID, list[SkuRow]] = {product_id: [] for product_id in asked}
+        for row in rows:
+            found[row.product_id].append(row)
+        return found
+
+    def elsewhere() -> dict[UUID, list[SkuRow]]:
+        found = Sku.objects.filter(product_id__in=asked).order_by("product_id", "number")
+        return by_product(found.values_list(*SKU_COLUMNS, named=True))
+
+    return Question(
+        SKUS_OF_PRODUCTS,
+        [asked],
+        read=lambda rows: by_product(_named(SKU_COLUMNS, ("options",), rows)),
+        elsewhere=elsewhere,
+    )
+
+
+PUBLISHED_PRODUCTS = f"""
+    SELECT {", ".join(PRODUCT_COLUMNS)} FROM {Product._meta.db_table}
+    WHERE id = ANY(%s) AND status = %s ORDER BY id
+"""  # noqa: S608  # names of a table and of its columns
+SKUS_OF_PRODUCTS = f"""
+    SELECT {", ".join(SKU_COLUMNS)} FROM {Sku._meta.db_table}
+    WHERE product_id = ANY(%s) ORDER BY product_id, number
+"""  # noqa: S608
+
+
+def _named(names: Sequence[str], in_json: Sequence[str], rows: Rows) -> list[Any]:
+    """Rows by the names of their columns, of which those `in_json` are still texts."""
+    found = []
+    for row in rows:
+        columns = dict(zip(names, row, strict=True))
+        for name in in_json:
+            columns[name] = orjson.loads(columns[name])
+        found.append(SimpleNamespace(**columns))
+    return found
 
 
 def list_skus(*, product_ids: Collection[UUID]) -> dict[UUID, list[SkuRow]]:
-    """The skus of each of these products, by their numbers, in one query."""
-    found: dict[UUID, list[SkuRow]] = {product_id: [] for product_id in product_ids}
-    rows: Iterable[Any] = (
-        Sku.objects.filter(product_id__in=list(product_ids))
-        .order_by("product_id", "number")
-        .values_list(*SKU_COLUMNS, named=True)
-    )
-    for row in rows:
-        found[row.product_id].append(row)
-    return found
+    """The answer to `which_skus`."""
+    return ask(which_skus(product_ids))
+
+
+def describe_published(product_ids: Collection[UUID]) -> list[dict[str, Any]]:
+    """Product of each of these that is published, by id."""
+    products, skus = ask_all(which_are_published(product_ids), which_skus(product_ids))
+    return [product_payload(product, skus[product.id]) for product in products]
 
 
 def describe_products(products: Iterable[ProductRow]) -> list[dict[str, Any]]:

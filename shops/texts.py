@@ -44,11 +44,8 @@ class ProductTexts:
                     missing[product_id] = mark
         if missing:
             # Read after the mark: what is newer than it is found under a newer mark next time.
-            rows = selectors.list_product_rows(product_ids=[UUID(one) for one in missing])
-            made = [
-                (str(row.id), write_json(self._form(product)))
-                for row, product in zip(rows, selectors.describe_products(rows), strict=True)
-            ]
+            products = selectors.describe_published([UUID(one) for one in missing])
+            made = [(product["id"], write_json(self._form(product))) for product in products]
             texts.update(made)
             with self._lock:
                 for product_id, text in made:

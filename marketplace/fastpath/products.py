@@ -105,11 +105,8 @@ def find_texts(product_ids: Collection[UUID]) -> dict[str, bytes]:
     """The texts of those of these products that are published, by id."""
     if has_versions():
         return texts.of(find_versions(product_ids).items())
-    rows = selectors.list_product_rows(product_ids=product_ids)
-    return {
-        str(row.id): write_json(storefront_product(product))
-        for row, product in zip(rows, selectors.describe_products(rows), strict=True)
-    }
+    products = selectors.describe_published(product_ids)
+    return {product["id"]: write_json(storefront_product(product)) for product in products}
 
 
 LIST = FastRoute("GET", "/api/products", list_products)
