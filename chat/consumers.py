@@ -28,6 +28,7 @@ from marketplace.core.errors import AppError, Forbidden, Unauthorized
 from marketplace.core.inputs import read_id
 from marketplace.realtime.presence import DIFF, JOINED, LEFT
 from marketplace.realtime.topic import (
+    JOINS_TOGETHER,
     Call,
     CommandRow,
     EventRow,
@@ -43,8 +44,6 @@ from marketplace.realtime.topic import (
 GROUP = "group"
 NOTIFICATION = "notification"
 PHOENIX = frozenset({"phoenix"})
-# A read for so many is little longer than for one, and none of them waits long for the others.
-JOINS_TOGETHER = 64
 
 
 def answer_sent(sent: SentMessage, voice: str) -> dict[str, Any]:

@@ -1,48 +1,18 @@
-"""What is asked of chat's tables for many at once: rooms of a page, people who join at one moment.
-
-On PostgreSQL rows become objects without Django's query in between, which costs more than they do.
-"""
+"""What is asked of chat's tables for many at once: rooms of a page, people who join together."""
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Sequence
-from typing import Any, Generic, TypeVar
+from collections.abc import Collection, Iterable
+from typing import Any
 from uuid import UUID
 
-import orjson
-from django.db.models import F, JSONField, Model, Q
+from django.db.models import F, Q
 
 from accounts.models import User
 from chat.models import Member, Message, Room
+from marketplace.core.loading import Loader
 from marketplace.core.questions import Question
 
-Row = TypeVar("Row", bound=Model)
 Seat = tuple[UUID, UUID]
-
-
-class Loader(Generic[Row]):
-    """Makes objects of one model out of what PostgreSQL gives for `columns`."""
-
-    def __init__(self, model: type[Row]) -> None:
-        fields = model._meta.concrete_fields
-        self._model = model
-        self._names = [str(field.attname) for field in fields]
-        self._json = [place for place, one in enumerate(fields) if isinstance(one, JSONField)]
-
-    def columns(self, alias: str) -> str:
-        """All of them, of the table that has this alias."""
-        return ", ".join(f'{alias}."{name}"' for name in self._names)
-
-    def split(self, values: Sequence[Any]) -> tuple[Sequence[Any], Sequence[Any]]:
-        """The values of this model, and what stands behind them in the row."""
-        return values[: len(self._names)], values[len(self._names) :]
-
-    def load(self, values: Sequence[Any]) -> Row:
-        """The object. Values of JSON come as texts."""
-        row = list(values)
-        for place in self._json:
-            row[place] = None if row[place] is None else orjson.loads(row[place])
-        return self._model.from_db("default", self._names, row)
-
 
 _members, _rooms, _users, _messages = Loader(Member), Loader(Room), Loader(User), Loader(Message)
 
@@ -61,7 +31,7 @@ def which_memberships(seats: Collection[Seat]) -> Question[dict[Seat, Member]]:
             if room is None:
                 values, owner = _rooms.split(rest)
                 room = known[member.room_id] = _rooms.load(values)
-                room.owner = _user(owner)
+                room.owner = _users.load_joined(owner)
             member.room = room
             found[member.room_id, member.user_id] = member
         return found
@@ -174,14 +144,9 @@ def _said(rows: Iterable[tuple[Any, ...]]) -> Iterable[Message]:
         values, rest = _messages.split(row)
         message = _messages.load(values)
         if message.sender_id not in people:
-            people[message.sender_id] = _user(rest)
+            people[message.sender_id] = _users.load_joined(rest)
         message.sender = people[message.sender_id]
         yield message
-
-
-def _user(values: Sequence[Any]) -> User | None:
-    """The person whom a LEFT JOIN has found, if it has."""
-    return None if values[0] is None else _users.load(values)
 
 
 _TABLE = {model: model._meta.db_table for model in (Member, Room, Message, User)}

@@ -4,7 +4,7 @@ A delivery exists for those whom it concerns: its customer, its courier of this 
 its shop, admins. For everybody else, a former courier too, it does not: 404.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -15,6 +15,7 @@ from delivery.errors import DeliveryNotFound
 from delivery.models import Delivery
 from marketplace.core.errors import Forbidden, Unauthorized
 from shops.access import may_serve
+from shops.selectors import who_works_where
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +59,30 @@ def standing_in(
 def may_see_delivery(user: User | None, delivery: Delivery) -> bool:
     """Whether the delivery exists for this user."""
     return user is not None and standing_in(user, delivery).sees
+
+
+def deliveries_to_see(
+    asked: Sequence[tuple[User | None, Delivery | None]],
+) -> list[Standing | Unauthorized | DeliveryNotFound]:
+    """What each is to the delivery that he asks for, or his refusal; in one query.
+
+    None stands for nobody in particular, and for a delivery that there is not.
+    """
+    works = who_works_where(
+        shop_ids={one.shop_id for _, one in asked if one is not None and one.shop_id is not None},
+        users={user for user, one in asked if user is not None and one is not None},
+    )
+    found: list[Standing | Unauthorized | DeliveryNotFound] = []
+    for user, delivery in asked:
+        if user is None:
+            found.append(Unauthorized())
+        elif delivery is None:
+            found.append(DeliveryNotFound())
+        else:
+            staffed = {shop_id for shop_id, user_id in works if user_id == user.pk}
+            standing = standing_in(user, delivery, staffed=staffed)
+            found.append(standing if standing.sees else DeliveryNotFound())
+    return found
 
 
 def delivery_to_see(*, actor: User | None, key: str | UUID) -> Delivery:

@@ -1,5 +1,7 @@
 """The topic `delivery:`: who hears where a delivery is, and what its courier says there."""
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, ClassVar
 from uuid import UUID
@@ -8,9 +10,9 @@ import orjson
 
 from accounts.models import User
 from delivery import access, selectors
-from delivery.access import standing_in
+from delivery.access import Standing, standing_in
 from delivery.errors import DeliveryNotFound, EtaUnavailable
-from delivery.models import Delivery
+from delivery.models import Delivery, Location
 from delivery.payloads import (
     delivery_payload,
     eta_payload,
@@ -35,10 +37,12 @@ from delivery.shapes import (
 from marketplace.core.errors import AppError, Forbidden, Unauthorized
 from marketplace.core.inputs import read_id
 from marketplace.realtime.topic import (
+    JOINS_TOGETHER,
     Call,
     CommandRow,
     EventRow,
     Joined,
+    Joiner,
     Spelling,
     Spoken,
     TopicConsumer,
@@ -75,6 +79,14 @@ def answer_recorded(recorded: RecordedFixes, voice: str) -> dict[str, Any] | byt
     return _answer_to_one(recorded.verdicts[0])
 
 
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """A delivery that somebody may see. standing: what he is to it; None = he holds its link."""
+
+    delivery: Delivery
+    standing: Standing | None
+
+
 class DeliveryConsumer(TopicConsumer):
     """One delivery: its status, where its courier is, when it arrives."""
 
@@ -82,6 +94,7 @@ class DeliveryConsumer(TopicConsumer):
     summary: ClassVar[str] = (
         "One delivery: status, positions, time of arrival; by a link also without a sign-in."
     )
+    joins_together: ClassVar[int] = JOINS_TOGETHER
     spellings = (
         Spelling("plain", "delivery:"),
         Spelling("plain", "delivery:token_", voice=HELD, is_secret=True),
@@ -182,21 +195,69 @@ class DeliveryConsumer(TopicConsumer):
             cls._delivery(actor, ref.id)
 
     @classmethod
-    def join(cls, actor: User | None, ref: TopicRef, *, with_history: bool) -> Joined:
-        """The delivery as this one sees it; Phoenix clients without `since` get its details."""
-        if ref.voice == INVALID:
-            raise DeliveryNotFound
-        if ref.voice == HELD:
-            return cls._join_held(ref, with_history=with_history)
-        delivery = cls._delivery(actor, ref.id)
-        if actor is None:
-            raise Unauthorized
-        place = selectors.whereabouts(delivery)
-        described = delivery_payload(delivery, standing=standing_in(actor, delivery), place=place)
+    def join_all(cls, joiners: Sequence[Joiner]) -> list[Joined | AppError]:
+        """The delivery as each sees it; Phoenix clients without `since` get its details."""
+        found = selectors.find_deliveries({UUID(one.ref.id) for one in joiners if one.ref.id})
+        asked = [found.get(UUID(one.ref.id)) if one.ref.id else None for one in joiners]
+        sights = cls._sights(joiners, asked)
+        seen = {one.delivery.id: one.delivery for one in sights if isinstance(one, Sight)}
+        places = selectors.whereabouts_of(seen.values())
+        trails = selectors.newest_locations(
+            {
+                sight.delivery.id
+                for joiner, sight in zip(joiners, sights, strict=True)
+                if isinstance(sight, Sight) and sight.standing and joiner.with_history
+            }
+        )
+        return [
+            cls._shown(joiner, sight, places[sight.delivery.id], trails)
+            if isinstance(sight, Sight)
+            else sight
+            for joiner, sight in zip(joiners, sights, strict=True)
+        ]
+
+    @classmethod
+    def _sights(
+        cls, joiners: Sequence[Joiner], asked: Sequence[Delivery | None]
+    ) -> list[Sight | AppError]:
+        """What each may see, or why he is not let in."""
+        by_name = [one.ref.voice not in (HELD, INVALID) for one in joiners]
+        known = [
+            (joiner.actor, delivery)
+            for joiner, delivery, named in zip(joiners, asked, by_name, strict=True)
+            if named
+        ]
+        standings = iter(access.deliveries_to_see(known))
+        sights: list[Sight | AppError] = []
+        for joiner, delivery, named in zip(joiners, asked, by_name, strict=True):
+            standing = next(standings) if named else None
+            if isinstance(standing, AppError):
+                sights.append(standing)
+            elif delivery is None or not (standing or cls._is_held(joiner.ref, delivery)):
+                sights.append(DeliveryNotFound())
+            else:
+                sights.append(Sight(delivery, standing))
+        return sights
+
+    @classmethod
+    def _shown(
+        cls,
+        joiner: Joiner,
+        sight: Sight,
+        place: selectors.Whereabouts,
+        trails: Mapping[UUID, Sequence[Location]],
+    ) -> Joined:
+        delivery = sight.delivery
         history: list[tuple[str, dict[str, Any]]] = []
-        if with_history:
-            rows = selectors.newest_locations(delivery)
-            trail = [location_payload(row) for row in rows]
+        if sight.standing is None:
+            track = track_payload(delivery, place=place)
+            state = held_state(track, delivery_id=str(delivery.id))
+            if joiner.with_history:
+                history.append((DETAILS, held_details(state)))
+            return Joined(state=state, history=history, snapshot="delivery")
+        described = delivery_payload(delivery, standing=sight.standing, place=place)
+        if joiner.with_history:
+            trail = [location_payload(row) for row in trails[delivery.id]]
             history.append((DETAILS, delivery_details(described, trail)))
         location = described["location"]
         state = {
@@ -207,22 +268,18 @@ class DeliveryConsumer(TopicConsumer):
         return Joined(state=state, history=history, snapshot="delivery")
 
     @classmethod
-    def _join_held(cls, ref: TopicRef, *, with_history: bool) -> Joined:
-        delivery = cls._held(ref)
-        track = track_payload(delivery, place=selectors.whereabouts(delivery))
-        state = held_state(track, delivery_id=str(delivery.id))
-        history = [(DETAILS, held_details(state))] if with_history else []
-        return Joined(state=state, history=history, snapshot="delivery")
-
-    @classmethod
     def _held(cls, ref: TopicRef) -> Delivery:
         """The delivery of a link that has been looked up, if it has neither ended since nor been
         renewed.
         """
         delivery = selectors.find_delivery(UUID(ref.id)) if ref.id else None
-        if delivery is None or not tracking.is_link_of(ref.secret, delivery):
+        if delivery is None or not cls._is_held(ref, delivery):
             raise DeliveryNotFound
         return delivery
+
+    @classmethod
+    def _is_held(cls, ref: TopicRef, delivery: Delivery) -> bool:
+        return ref.voice == HELD and tracking.is_link_of(ref.secret, delivery)
 
     @classmethod
     def _delivery(cls, actor: User | None, topic_id: str) -> Delivery:

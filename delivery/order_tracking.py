@@ -42,8 +42,9 @@ def order_tracking(order: Order, *, actor: User) -> dict[str, Any]:
     """
     staffed = selectors.staffed_shops(actor)
     deliveries = selectors.deliveries_of_order(order.id)
+    places = selectors.whereabouts_of(deliveries)
     parts = [
-        _part(one, sees_token=standing_in(actor, one, staffed=staffed).sees_token)
+        _part(one, places[one.id], sees_token=standing_in(actor, one, staffed=staffed).sees_token)
         for one in deliveries
     ]
     going_on = [one for one in parts if one["status"] != DeliveryStatus.CANCELLED] or parts
@@ -60,8 +61,7 @@ def order_tracking(order: Order, *, actor: User) -> dict[str, Any]:
     }
 
 
-def _part(delivery: Delivery, *, sees_token: bool) -> dict[str, Any]:
-    place: Whereabouts = selectors.whereabouts(delivery)
+def _part(delivery: Delivery, place: Whereabouts, *, sees_token: bool) -> dict[str, Any]:
     eta = eta_payload(place.eta)
     token = token_of(delivery) if sees_token else None
     return {

@@ -1,6 +1,6 @@
 """What delivery reads. Every list has an order and an index behind it."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -21,9 +21,11 @@ from delivery.geo import (
     estimate,
 )
 from delivery.models import Courier, Delivery, Location, Offer, ShopRules
+from delivery.reading import which_are_fresh, which_are_newest, which_deliveries
 from delivery.trail import MOST_SPEEDS, TAKEN, Fix, Trail
 from marketplace.core.clock import now
 from marketplace.core.inputs import read_id
+from marketplace.core.questions import ask, ask_all
 from shops.selectors import list_shops_of
 
 HISTORY_LENGTH = 50
@@ -54,13 +56,12 @@ def all_deliveries() -> QuerySet[Delivery]:
 def find_delivery(key: str | UUID) -> Delivery | None:
     """The delivery with this id."""
     delivery_id = key if isinstance(key, UUID) else read_id(key)
-    return None if delivery_id is None else all_deliveries().filter(id=delivery_id).first()
+    return None if delivery_id is None else find_deliveries([delivery_id]).get(delivery_id)
 
 
 def find_deliveries(delivery_ids: Collection[UUID]) -> dict[UUID, Delivery]:
     """Those of these deliveries that there are, by id."""
-    rows = all_deliveries().filter(id__in=list(delivery_ids)).order_by("id")
-    return {delivery.id: delivery for delivery in rows}
+    return ask(which_deliveries(delivery_ids)) if delivery_ids else {}
 
 
 def find_by_token_hash(token_hash: str) -> Delivery | None:
@@ -139,10 +140,11 @@ def locations_of(delivery: Delivery, *, rejected: bool = False) -> QuerySet[Loca
     return found.order_by("recorded_at", "id")
 
 
-def newest_locations(delivery: Delivery, *, count: int = HISTORY_LENGTH) -> list[Location]:
-    """The newest good positions, oldest first."""
-    rows = Location.objects.filter(delivery=delivery, rejected=TAKEN)
-    return list(reversed(rows.order_by("-recorded_at", "-id")[:count]))
+def newest_locations(
+    delivery_ids: Collection[UUID], *, count: int = HISTORY_LENGTH
+) -> dict[UUID, list[Location]]:
+    """The newest good positions of each of these deliveries, oldest first."""
+    return ask(which_are_newest(delivery_ids, count=count)) if delivery_ids else {}
 
 
 def attempt_began(*, attempts: int, attempt_at: datetime | None) -> datetime | None:
@@ -152,27 +154,47 @@ def attempt_began(*, attempts: int, attempt_at: datetime | None) -> datetime | N
 
 def whereabouts(delivery: Delivery) -> Whereabouts:
     """Where it is now. Positions are shown while it is on its way, and of this attempt alone."""
-    if delivery.status not in MOVING:
-        return Whereabouts(None, NO_LOCATION)
+    return whereabouts_of([delivery])[delivery.id]
+
+
+def whereabouts_of(deliveries: Collection[Delivery]) -> dict[UUID, Whereabouts]:
+    """`whereabouts` of each of these, by id."""
+    found = {one.id: Whereabouts(None, NO_LOCATION) for one in deliveries}
+    moving = {one.id: one for one in deliveries if one.status in MOVING}
+    if not moving:
+        return found
     instant = now()
-    good = Location.objects.filter(delivery=delivery, rejected=TAKEN)
-    since = attempt_began(attempts=delivery.attempts, attempt_at=delivery.attempt_at)
-    if since is not None:
-        good = good.filter(recorded_at__gte=since)
-    newest_first = good.order_by("-recorded_at", "-id")
-    fresh = instant - timedelta(seconds=SPEEDS_WITHIN_S)
-    rows = list(newest_first.filter(recorded_at__gte=fresh)[:MOST_SPEEDS])
-    last = rows[0] if rows else newest_first.first()
-    if last is None:
-        return Whereabouts(None, NO_LOCATION)
+    newest, fresh = ask_all(
+        which_are_newest(moving, count=1),
+        which_are_fresh(
+            moving, since=instant - timedelta(seconds=SPEEDS_WITHIN_S), count=MOST_SPEEDS
+        ),
+    )
+    for key, delivery in moving.items():
+        since = attempt_began(attempts=delivery.attempts, attempt_at=delivery.attempt_at)
+        last = newest[key][-1] if newest[key] else None
+        if last is not None and (since is None or last.recorded_at >= since):
+            fixes = fresh[key] if since is None else _from(since, fresh[key])
+            found[key] = Whereabouts(last, _eta(delivery, last, fixes, at=instant))
+    return found
+
+
+def _from(since: datetime, fixes: list[Fix]) -> list[Fix]:
+    return [fix for fix in fixes if fix.at >= since.timestamp()]
+
+
+def _eta(
+    delivery: Delivery, last: Location, fixes: Iterable[Fix], *, at: datetime
+) -> Estimate | str:
+    """fixes: good ones of the last minutes, oldest first, for the speeds."""
     if delivery.destination is None:
-        return Whereabouts(last, NO_DESTINATION)
+        return NO_DESTINATION
     trail = Trail(destination=None)
-    for row in reversed(rows):
-        trail.trust(fix_of(row), rejected=TAKEN)
-    speeds = trail.speeds(now=instant.timestamp())
+    for fix in fixes:
+        trail.trust(fix, rejected=TAKEN)
     position = (last.latitude, last.longitude)
-    return Whereabouts(last, estimate(position, delivery.destination, speeds=speeds, now=instant))
+    speeds = trail.speeds(now=at.timestamp())
+    return estimate(position, delivery.destination, speeds=speeds, now=at)
 
 
 def eta_of(delivery: Delivery) -> Estimate | str:

@@ -1,14 +1,25 @@
 """The topics `order:` and `admins`: who hears of orders on sockets."""
 
+from collections.abc import Sequence
 from typing import Any, ClassVar
 from uuid import UUID
 
 from accounts.access import is_admin
 from accounts.models import User
-from marketplace.core.errors import Forbidden, Unauthorized
+from marketplace.core.errors import AppError, Forbidden, Unauthorized
 from marketplace.core.inputs import read_id
-from marketplace.realtime.topic import EventRow, Joined, Spelling, Spoken, TopicConsumer, TopicRef
+from marketplace.realtime.topic import (
+    JOINS_TOGETHER,
+    EventRow,
+    Joined,
+    Joiner,
+    Spelling,
+    Spoken,
+    TopicConsumer,
+    TopicRef,
+)
 from orders import access, selectors
+from orders.access import Shown
 from orders.errors import OrderNotFound
 from orders.models import Order
 
@@ -35,6 +46,7 @@ class OrderConsumer(TopicConsumer):
 
     kind: ClassVar[str] = "order"
     summary: ClassVar[str] = "One order, for its buyer and its shops: status, payments."
+    joins_together: ClassVar[int] = JOINS_TOGETHER
     spellings = (
         Spelling("plain", "order:"),
         Spelling("phoenix", "order:"),
@@ -54,14 +66,23 @@ class OrderConsumer(TopicConsumer):
         cls._order(actor, topic_id)
 
     @classmethod
-    def join(cls, actor: User | None, ref: TopicRef, *, with_history: bool) -> Joined:
+    def join_all(cls, joiners: Sequence[Joiner]) -> list[Joined | AppError]:
         """The order as it stands; staff see their shops' part."""
-        if actor is None:
-            raise Unauthorized
-        order = cls._order(actor, ref.id)
-        shown = access.shops_shown(actor, order)
-        state = market_order(selectors.order_snapshot(order, shop_ids=shown))
-        return Joined(state={"order": state}, snapshot="order")
+        asked = [UUID(one.ref.id) if one.ref.id else None for one in joiners]
+        orders = selectors.find_orders(list({key for key in asked if key is not None}))
+        found = {order.id: order for order in orders}
+        outcomes = access.orders_to_see(
+            [
+                (one.actor, None if key is None else found.get(key))
+                for one, key in zip(joiners, asked, strict=True)
+            ]
+        )
+        return [cls._told(one) if isinstance(one, Shown) else one for one in outcomes]
+
+    @classmethod
+    def _told(cls, shown: Shown) -> Joined:
+        order = selectors.order_snapshot(shown.order, shop_ids=shown.shop_ids)
+        return Joined(state={"order": market_order(order)}, snapshot="order")
 
     @classmethod
     def _order(cls, actor: User | None, topic_id: str) -> Order:
@@ -79,6 +100,7 @@ class AdminsConsumer(TopicConsumer):
     kind: ClassVar[str] = "admins"
     summary: ClassVar[str] = "Every order and payment, for administrators."
     is_single: ClassVar[bool] = True
+    joins_together: ClassVar[int] = JOINS_TOGETHER
     spellings = (
         Spelling("plain", "admins"),
         Spelling("phoenix", "admins"),

@@ -4,6 +4,7 @@ An open shop and its published products are there for everybody, so a missing ri
 only its shop may see does not exist for others: 404.
 """
 
+from collections.abc import Sequence
 from uuid import UUID
 
 from accounts.access import is_admin
@@ -32,6 +33,18 @@ def rank_in(*, actor: User | None, shop_id: UUID) -> int:
 def may_serve(*, actor: User | None, shop_id: UUID) -> bool:
     """Whether the actor is staff of this shop, or an admin."""
     return rank_in(actor=actor, shop_id=shop_id) > 0
+
+
+def may_serve_all(asked: Sequence[tuple[User | None, UUID]]) -> list[bool]:
+    """`may_serve` for each of these (actor, shop), in one query."""
+    works = selectors.who_works_where(
+        shop_ids={shop_id for _, shop_id in asked},
+        users={actor for actor, _ in asked if actor is not None and not is_admin(actor)},
+    )
+    return [
+        actor is not None and (is_admin(actor) or (shop_id, actor.pk) in works)
+        for actor, shop_id in asked
+    ]
 
 
 def shop_to_read(key: str) -> Shop:

@@ -1,13 +1,22 @@
 """The topic `shop:`: what a shop's own people hear of it."""
 
+from collections.abc import Sequence
 from typing import Any, ClassVar
 from uuid import UUID
 
 from accounts.models import User
-from marketplace.core.errors import Unauthorized
+from marketplace.core.errors import AppError, Unauthorized
 from marketplace.core.inputs import read_id
-from marketplace.realtime.topic import EventRow, Joined, Spelling, Spoken, TopicConsumer, TopicRef
-from shops import access
+from marketplace.realtime.topic import (
+    JOINS_TOGETHER,
+    EventRow,
+    Joined,
+    Joiner,
+    Spelling,
+    Spoken,
+    TopicConsumer,
+)
+from shops import access, selectors
 from shops.errors import ShopNotFound
 from shops.models import Shop
 from shops.payloads import shop_payload
@@ -28,6 +37,7 @@ class ShopConsumer(TopicConsumer):
 
     kind: ClassVar[str] = "shop"
     summary: ClassVar[str] = "One shop, for its staff: products, stock, people, orders."
+    joins_together: ClassVar[int] = JOINS_TOGETHER
     spellings = (
         Spelling("plain", "shop:"),
         Spelling("phoenix", "shop:"),
@@ -68,10 +78,23 @@ class ShopConsumer(TopicConsumer):
         cls._shop(actor, topic_id)
 
     @classmethod
-    def join(cls, actor: User | None, ref: TopicRef, *, with_history: bool) -> Joined:
+    def join_all(cls, joiners: Sequence[Joiner]) -> list[Joined | AppError]:
         """The shop as it stands."""
-        shop = market_shop(shop_payload(cls._shop(actor, ref.id)))
-        return Joined(state={"shop": shop}, snapshot="shop")
+        asked = [(one.actor, UUID(one.ref.id)) for one in joiners if one.actor and one.ref.id]
+        serve = iter(access.may_serve_all(asked))
+        found = selectors.find_shops({shop_id for _, shop_id in asked})
+        outcomes: list[Joined | AppError] = []
+        for one in joiners:
+            if one.actor is None:
+                outcomes.append(Unauthorized())
+                continue
+            shop = found.get(UUID(one.ref.id)) if one.ref.id and next(serve) else None
+            outcomes.append(ShopNotFound() if shop is None else cls._told(shop))
+        return outcomes
+
+    @classmethod
+    def _told(cls, shop: Shop) -> Joined:
+        return Joined(state={"shop": market_shop(shop_payload(shop))}, snapshot="shop")
 
     @classmethod
     def _shop(cls, actor: User | None, topic_id: str) -> Shop:

@@ -57,6 +57,12 @@ def find_shop(key: str) -> Shop | None:
     return None if shop_id is None else open_shops().filter(id=shop_id).first()
 
 
+def find_shops(shop_ids: Collection[UUID]) -> dict[UUID, Shop]:
+    """Those of these shops that are open, by id."""
+    found = open_shops().filter(id__in=list(shop_ids)).order_by("id")
+    return {shop.id: shop for shop in found}
+
+
 def find_shop_by_name(name: str) -> Shop | None:
     """The open shop of this name, in whatever case."""
     return open_shops().filter(name_key=sort_key(" ".join(name.split()))).first()
