@@ -221,23 +221,24 @@ class DeliveryConsumer(TopicConsumer):
         cls, joiners: Sequence[Joiner], asked: Sequence[Delivery | None]
     ) -> list[Sight | AppError]:
         """What each may see, or why he is not let in."""
-        by_name = [one.ref.voice not in (HELD, INVALID) for one in joiners]
-        known = [
-            (joiner.actor, delivery)
-            for joiner, delivery, named in zip(joiners, asked, by_name, strict=True)
-            if named
+        named = [place for place, one in enumerate(joiners) if one.ref.voice not in (HELD, INVALID)]
+        known = access.deliveries_to_see([(joiners[place].actor, asked[place]) for place in named])
+        standings = dict(zip(named, known, strict=True))
+        return [
+            cls._sight(one.ref, delivery, standings.get(place))
+            for place, (one, delivery) in enumerate(zip(joiners, asked, strict=True))
         ]
-        standings = iter(access.deliveries_to_see(known))
-        sights: list[Sight | AppError] = []
-        for joiner, delivery, named in zip(joiners, asked, by_name, strict=True):
-            standing = next(standings) if named else None
-            if isinstance(standing, AppError):
-                sights.append(standing)
-            elif delivery is None or not (standing or cls._is_held(joiner.ref, delivery)):
-                sights.append(DeliveryNotFound())
-            else:
-                sights.append(Sight(delivery, standing))
-        return sights
+
+    @classmethod
+    def _sight(
+        cls, ref: TopicRef, delivery: Delivery | None, standing: Standing | AppError | None
+    ) -> Sight | AppError:
+        """standing: of one who asks by the delivery's name."""
+        if isinstance(standing, AppError):
+            return standing
+        if delivery is None or not (standing or cls._is_held(ref, delivery)):
+            return DeliveryNotFound()
+        return Sight(delivery, standing)
 
     @classmethod
     def _shown(

@@ -29,8 +29,8 @@ SERVERS = {
 }
 GARBAGE_THRESHOLDS = (20_000, 20, 50)
 TURN_S = 0.0005
-"""So long a thread of later work keeps the interpreter from those that answer people, a tenth of
-Python's own measure: a batch of orders waits for it up to four times.
+"""So long a thread keeps the interpreter from one that waits for it, a tenth of Python's own measure:
+the loop, the threads that store batches, and those of later work need it in turns.
 """
 PAGES = (
     ("/", "what runs, and where"),
