@@ -29,7 +29,7 @@ SERVERS = {
 }
 GARBAGE_THRESHOLDS = (20_000, 20, 50)
 TURN_S = 0.0005
-"""So long a thread keeps the interpreter from one that waits for it, a tenth of Python's own measure:
+"""So long a thread keeps the interpreter from one that waits for it, a tenth of what Python would:
 the loop, the threads that store batches, and those of later work need it in turns.
 """
 PAGES = (
