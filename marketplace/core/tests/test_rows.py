@@ -162,8 +162,10 @@ class TestInsertRows:
     def test_has_few_statements_whatever_varies(self) -> None:
         if connection.vendor != "postgresql":
             pytest.skip("Only PostgreSQL's rows have a statement.")
-        alike = [key("a"), key("b")]
-        differing = [key("c", status=1), key("d", status=2)]
+        # Else they may be made in one millisecond or in two.
+        made: dict[str, Any] = {"created_at": AT, "updated_at": AT}
+        alike = [key("a", **made), key("b", **made)]
+        differing = [key("c", status=1, **made), key("d", status=2, **made)]
 
         given = [_insertion(IdempotencyKey, one)[0] for one in (differing, alike, differing)]
 

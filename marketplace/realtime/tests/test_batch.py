@@ -54,6 +54,10 @@ class Desk:
     async def until(self, count: int) -> None:
         await settle(lambda: len(self.steps) >= count)
 
+    async def rest(self) -> None:
+        """Until nobody is waited for any more."""
+        await settle(lambda: not any(one._busy for one in self.batcher._writers))
+
 
 @pytest.fixture
 async def desk() -> AsyncIterator[Desk]:
@@ -215,6 +219,7 @@ class TestGathering:
             desk.submit("one")
             desk.submit("two")
             await desk.until(turn * 4)
+            await desk.rest()
 
         assert waits == [2] * 6  # after batch 1, 3, 7, 15, 31 and 63
 
