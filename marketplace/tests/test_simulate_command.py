@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
@@ -15,6 +16,7 @@ from io import StringIO
 import pytest
 from django.core.management import CommandError, call_command
 
+from marketplace.management.commands import simulate
 from marketplace.simulation.market import Report
 from marketplace.tests.live import ROOT, Site, eventually
 
@@ -121,3 +123,17 @@ class TestSimulate:
 
         assert end.value.returncode == 1
         assert json.loads(out.getvalue())["faults"] == ["lamp: 9 of 10 pieces"]
+
+
+def test_a_ctrl_c_that_is_swallowed_comes_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(simulate, "COMES_AGAIN_S", 0.05)
+    before = signal.getsignal(signal.SIGINT)
+
+    with simulate.insisting_on_ctrl_c():
+        with suppress(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(5)
+        with pytest.raises(KeyboardInterrupt):
+            time.sleep(5)
+
+    assert signal.getsignal(signal.SIGINT) is before

@@ -2,7 +2,10 @@
 
 import json
 import logging
+import signal
 from argparse import ArgumentParser
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Any
 
@@ -13,6 +16,8 @@ from rich.console import Console
 from rich.progress import Progress
 
 from marketplace.simulation.market import simulate
+
+COMES_AGAIN_S = 1.0
 
 
 class Command(BaseCommand):
@@ -47,9 +52,12 @@ class Command(BaseCommand):
         console = Console(stderr=True)
         names = ("seed", "hours", "speed", "sellers", "buyers", "couriers")
         try:
-            with Progress(
-                console=console, transient=True, disable=not console.is_terminal
-            ) as progress:
+            with (
+                insisting_on_ctrl_c(),
+                Progress(
+                    console=console, transient=True, disable=not console.is_terminal
+                ) as progress,
+            ):
                 task = progress.add_task("The market's day", total=1.0)
                 report = simulate(
                     **{name: options[name] for name in names},
@@ -60,3 +68,23 @@ class Command(BaseCommand):
         self.stdout.write(json.dumps(asdict(report)))
         if report.faults:
             raise CommandError("Stock does not add up: " + "; ".join(report.faults))
+
+
+@contextmanager
+def insisting_on_ctrl_c() -> Iterator[None]:
+    """A Ctrl-C that falls where Python or a library ignores what is raised comes again.
+
+    For the main thread, as all handlers of signals.
+    """
+
+    def interrupt(*_: object) -> None:
+        signal.setitimer(signal.ITIMER_REAL, COMES_AGAIN_S)
+        raise KeyboardInterrupt
+
+    before = {name: signal.signal(name, interrupt) for name in (signal.SIGINT, signal.SIGALRM)}
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        for name, handler in before.items():
+            signal.signal(name, handler)
