@@ -9,9 +9,18 @@ import pytest
 from pytest_django import Settings
 
 from marketplace.core.limits import reset_limits
-from marketplace.tests.cast import admin, buyer, courier, employee, guest, seller, stranger
+from marketplace.tests.cast import (
+    admin,
+    buyer,
+    courier,
+    employee,
+    guest,
+    one_window,
+    seller,
+    stranger,
+)
 
-__all__ = ["admin", "buyer", "courier", "employee", "guest", "seller", "stranger"]
+__all__ = ["admin", "buyer", "courier", "employee", "guest", "one_window", "seller", "stranger"]
 
 
 @pytest.fixture(autouse=True)

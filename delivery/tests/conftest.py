@@ -1,15 +1,11 @@
 """The cast and the sockets, a shop that the seller owns, and something on its way to the buyer."""
 
-import time
-from types import SimpleNamespace
-
 import pytest
 from pytest_django import Settings
 
 from accounts.models import User
 from delivery.models import Delivery
 from delivery.tests.factories import make_delivery, set_off
-from marketplace.core import limits
 from marketplace.tests.cast import (
     admin,
     buyer,
@@ -17,6 +13,7 @@ from marketplace.tests.cast import (
     employee,
     guest,
     make_user,
+    one_window,
     seller,
     stranger,
 )
@@ -24,7 +21,17 @@ from marketplace.tests.sockets import sockets
 from shops.models import Shop
 from shops.tests.factories import make_shop
 
-__all__ = ["admin", "buyer", "courier", "employee", "guest", "seller", "sockets", "stranger"]
+__all__ = [
+    "admin",
+    "buyer",
+    "courier",
+    "employee",
+    "guest",
+    "one_window",
+    "seller",
+    "sockets",
+    "stranger",
+]
 
 
 @pytest.fixture
@@ -55,11 +62,3 @@ def moving(delivery: Delivery) -> Delivery:
 def no_limit(settings: Settings) -> None:
     """Couriers may send as often as they like."""
     settings.LIMITS = settings.LIMITS | {"location": []}
-
-
-@pytest.fixture
-def one_window(monkeypatch: pytest.MonkeyPatch) -> None:
-    """To the limits it is one instant, so that nothing is forgotten between two requests."""
-    instant = time.time()
-    clock = SimpleNamespace(time=lambda: instant, monotonic=time.monotonic)
-    monkeypatch.setattr(limits, "time", clock)

@@ -4,8 +4,10 @@ An app's `tests/conftest.py` imports the fixtures that it wants:
 `from marketplace.tests.cast import admin, buyer, courier, employee, guest, seller, stranger`.
 """
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,6 +17,7 @@ from rest_framework.test import APIClient
 
 from accounts.enums import Issuer, MarketSide, Role
 from accounts.models import User
+from marketplace.core import limits
 from marketplace.core.queries import QueryCount, counted_queries
 from marketplace.events.models import Event, TopicHead
 from marketplace.events.record import open_topic
@@ -131,3 +134,11 @@ def queries_of(function: Callable[..., object], *arguments: Any) -> int:
     finally:
         counted_queries.reset(token)
     return count.number
+
+
+@pytest.fixture
+def one_window(monkeypatch: pytest.MonkeyPatch) -> None:
+    """To the limits it is one instant, so that nothing is forgotten between two requests."""
+    instant = time.time()
+    clock = SimpleNamespace(time=lambda: instant, monotonic=time.monotonic)
+    monkeypatch.setattr(limits, "time", clock)
