@@ -85,14 +85,25 @@ def deliveries_to_see(
     return found
 
 
-def delivery_to_see(*, actor: User | None, key: str | UUID) -> Delivery:
-    """The delivery, if it exists for the actor. Raises Unauthorized, DeliveryNotFound."""
+def delivery_with_standing(*, actor: User | None, key: str | UUID) -> tuple[Delivery, Standing]:
+    """The delivery, if it exists for the actor, and what he is to it.
+
+    Raises Unauthorized, DeliveryNotFound.
+    """
     if actor is None:
         raise Unauthorized
     delivery = selectors.find_delivery(key)
-    if delivery is None or not may_see_delivery(actor, delivery):
+    if delivery is None:
         raise DeliveryNotFound
-    return delivery
+    standing = standing_in(actor, delivery)
+    if not standing.sees:
+        raise DeliveryNotFound
+    return delivery, standing
+
+
+def delivery_to_see(*, actor: User | None, key: str | UUID) -> Delivery:
+    """The delivery, if it exists for the actor. Raises Unauthorized, DeliveryNotFound."""
+    return delivery_with_standing(actor=actor, key=key)[0]
 
 
 def delivery_to_run(*, actor: User, key: str | UUID) -> Delivery:
@@ -100,8 +111,8 @@ def delivery_to_run(*, actor: User, key: str | UUID) -> Delivery:
 
     Raises DeliveryNotFound, Forbidden.
     """
-    delivery = delivery_to_see(actor=actor, key=key)
-    if not standing_in(actor, delivery).staff:
+    delivery, standing = delivery_with_standing(actor=actor, key=key)
+    if not standing.staff:
         raise Forbidden
     return delivery
 

@@ -12,7 +12,7 @@ from rest_framework.response import Response
 from accounts.authentication import actor_of
 from accounts.models import User
 from delivery import access, selectors
-from delivery.access import standing_in
+from delivery.access import Standing, standing_in
 from delivery.enums import DeliveryStatus, Duty
 from delivery.errors import DeliveryNotFound
 from delivery.geo import Point
@@ -84,11 +84,13 @@ SHOP_ID = OpenApiParameter(
 )
 
 
-def described(delivery: Delivery, actor: User) -> dict[str, Any]:
-    """The delivery as this person sees it now."""
+def described(
+    delivery: Delivery, actor: User, *, standing: Standing | None = None
+) -> dict[str, Any]:
+    """The delivery as this person sees it now. standing: what he is to it, where that is known."""
     return delivery_payload(
         delivery,
-        standing=standing_in(actor, delivery),
+        standing=standing or standing_in(actor, delivery),
         place=selectors.whereabouts(delivery),
     )
 
@@ -158,7 +160,8 @@ class DeliveryViewSet(BaseViewSet):
     def retrieve(self, request: Request, delivery_id: str) -> Response:
         """One delivery of the caller."""
         actor = actor_of(request)
-        return Response(described(access.delivery_to_see(actor=actor, key=delivery_id), actor))
+        delivery, standing = access.delivery_with_standing(actor=actor, key=delivery_id)
+        return Response(described(delivery, actor, standing=standing))
 
     @extend_schema(
         operation_id="deliveries_move", tags=["delivery"], summary="Move it on",

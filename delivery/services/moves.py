@@ -13,7 +13,7 @@ from uuid import UUID
 
 from accounts.models import User
 from delivery import access
-from delivery.access import Standing, standing_in
+from delivery.access import Standing
 from delivery.enums import (
     ENDED,
     MOVES,
@@ -72,8 +72,8 @@ def move_delivery(
     """
     to = DeliveryStatus(status)
     why = checked_reason(reason)
-    delivery = access.delivery_to_see(actor=actor, key=delivery_id)
-    _check(standing_in(actor, delivery), delivery, to)
+    delivery, standing = access.delivery_with_standing(actor=actor, key=delivery_id)
+    _check(standing, delivery, to)
     if proof is not None and to == DeliveryStatus.DELIVERED:
         # Its own transaction: a wrong PIN is counted, whatever becomes of the move.
         proofs.add_proof(actor=actor, delivery_id=delivery.id, proof=proof)
@@ -121,8 +121,7 @@ def _check(standing: Standing, delivery: Delivery, to: DeliveryStatus) -> None:
 
 @transactional
 def _move_by(*, actor: User, delivery_id: UUID, to: DeliveryStatus, reason: str) -> Delivery:
-    delivery = access.delivery_to_see(actor=actor, key=delivery_id)
-    standing = standing_in(actor, delivery)
+    delivery, standing = access.delivery_with_standing(actor=actor, key=delivery_id)
     _check(standing, delivery, to)
     own_word = standing.customer and not standing.courier
     move = Move(actor, to, now(), reason, needs_proof=not own_word)

@@ -9,7 +9,6 @@ from django.db.models import F
 
 from accounts.models import User
 from delivery import access
-from delivery.access import standing_in
 from delivery.enums import MOVING, ProofKind
 from delivery.errors import ProofRequired
 from delivery.models import NAME_CHARACTERS, Delivery
@@ -70,8 +69,7 @@ def add_proof(*, actor: User, delivery_id: str | UUID, proof: Proof) -> Delivery
 
 
 def _to_prove(*, actor: User, key: str | UUID) -> Delivery:
-    delivery = access.delivery_to_see(actor=actor, key=key)
-    standing = standing_in(actor, delivery)
+    delivery, standing = access.delivery_with_standing(actor=actor, key=key)
     if not (standing.courier or standing.staff):
         raise Forbidden
     if delivery.status not in MOVING:

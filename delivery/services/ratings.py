@@ -2,7 +2,6 @@
 
 from accounts.models import User
 from delivery import access
-from delivery.access import standing_in
 from delivery.enums import DeliveryStatus
 from delivery.models import TEXT_CHARACTERS, Delivery
 from marketplace.core.clock import now
@@ -24,8 +23,8 @@ def rate_delivery(
         raise ValidationFailed.for_fields(
             {"comment": [f"This has at most {TEXT_CHARACTERS} characters."]}
         )
-    delivery = access.delivery_to_see(actor=actor, key=delivery_id)
-    if not standing_in(actor, delivery).customer:
+    delivery, standing = access.delivery_with_standing(actor=actor, key=delivery_id)
+    if not standing.customer:
         raise Forbidden
     at = now()
     unrated = Delivery.objects.filter(

@@ -265,7 +265,7 @@ class TestPlaces:
 
 @pytest.mark.django_db
 def test_a_move_costs_few_queries(delivery: Delivery, courier: User) -> None:
-    with assert_queries(12):
+    with assert_queries(8):
         move_delivery(actor=courier, delivery_id=delivery.id, status="in_transit")
 
 

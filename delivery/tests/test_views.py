@@ -251,6 +251,17 @@ class TestList:
 
 
 @pytest.mark.django_db
+def test_who_works_for_the_shop_is_asked_once(delivery: Delivery, seller: User) -> None:
+    client = signed_in(seller)
+
+    # Who asks, the delivery with its people, his place in the shop; it has not set off.
+    with assert_queries(3):
+        answer = client.get(url(delivery))
+
+    assert answer.json()["tracking_token"] == token_of(delivery)
+
+
+@pytest.mark.django_db
 class TestTheWay:
     def test_by_rest_alone(self, delivery: Delivery, courier: User, buyer: User) -> None:
         client, customer = signed_in(courier), signed_in(buyer)
