@@ -15,8 +15,3 @@ def user_to_read(*, actor: User, public_id: str) -> User:
 def is_admin(user: User) -> bool:
     """Whether this user may do everything that no privacy forbids."""
     return user.role == Role.ADMIN
-
-
-def is_employee(user: User) -> bool:
-    """Whether this user works at the support desk; an admin may all that an employee may."""
-    return user.role in (Role.EMPLOYEE, Role.ADMIN)

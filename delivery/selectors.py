@@ -10,7 +10,7 @@ from django.db.models import F, Q, QuerySet
 from accounts.access import is_admin
 from accounts.enums import Role
 from accounts.models import User
-from delivery.enums import MOVING, UNDER_WAY, DeliveryStatus, Duty, OfferStatus, ProofKind
+from delivery.enums import MOVING, DeliveryStatus, Duty, OfferStatus, ProofKind
 from delivery.geo import (
     NO_DESTINATION,
     NO_LOCATION,
@@ -110,12 +110,6 @@ def orders_with_courier(*, order_ids: Collection[UUID]) -> set[UUID]:
 def waiting_deliveries() -> QuerySet[Delivery]:
     """Deliveries that nobody carries yet, oldest first."""
     return Delivery.objects.filter(status=DeliveryStatus.PENDING).order_by("id")
-
-
-def deliveries_under_way(*, shop_ids: Collection[UUID]) -> QuerySet[Delivery]:
-    """What these shops have sent and nobody has received yet."""
-    waiting = (DeliveryStatus.PENDING, *UNDER_WAY)
-    return all_deliveries().filter(shop_id__in=list(shop_ids), status__in=waiting).order_by("id")
 
 
 def find_open_offer(*, delivery_id: UUID) -> Offer | None:

@@ -19,7 +19,7 @@ from orders.enums import (
     PaymentStatus,
     ReservationStatus,
 )
-from orders.models import Order, OrderLine, Payment, Reservation, ShopOrder
+from orders.models import Order, OrderLine, Reservation, ShopOrder
 from orders.payloads import WriteAmount, order_payload
 from shops.models import Shop
 from shops.selectors import list_shops_of
@@ -161,11 +161,6 @@ def deliverable_orders(*, user: User, paid_only: bool) -> list[Order]:
     unique = {order.id: order for order in found}
     newest = sorted(unique.values(), key=lambda order: order.id, reverse=True)
     return with_parts(newest[:DELIVERABLE])
-
-
-def list_payments(*, order: Order) -> QuerySet[Payment]:
-    """All tries to pay for it, oldest first."""
-    return Payment.objects.filter(order=order).order_by("id")
 
 
 def list_timeline(*, order: Order) -> QuerySet[Event]:

@@ -17,8 +17,11 @@ from delivery.tokens import token_of
 from marketplace.core.clock import now
 from marketplace.core.ids import uuid7
 from marketplace.events.models import Event
+from marketplace.tests.cast import signed_in
 from marketplace.tests.sockets import Closed, PhoenixSocket, PlainSocket, Sockets, in_thread
 from shops.models import Shop
+from shops.services.members import remove_member
+from shops.tests.factories import make_staff
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -373,6 +376,35 @@ class TestLeaving:
         assert heard["reason"] == "reassigned"
         reply = await socket.command(f"delivery:{delivery.id}", "location_update", **HERE)
         assert reply["response"]["code"] == "unmatched topic"
+
+    async def test_takes_out_who_works_for_the_shop_no_more(
+        self, sockets: Sockets, moving: Delivery, shop: Shop, seller: User, stranger: User
+    ) -> None:
+        await in_thread(make_staff, shop, stranger)
+        former, colleague = await sockets.plain(stranger), await sockets.plain(seller)
+        topic = f"delivery:{moving.id}"
+        await former.join(topic)
+        await colleague.join(topic)
+
+        await in_thread(remove_member, actor=seller, key=str(shop.id), user_id=stranger.public_id)
+        left = await former.event("removed")
+        await in_thread(send, moving, fix(away(900), now()))
+
+        assert (left["topic"], left["reason"]) == (topic, "removed")
+        assert (await colleague.event("location_updated"))["delivery_id"] == str(moving.id)
+        assert await former.rest() == []
+
+
+def test_pages_of_events_are_for_whom_it_concerns(
+    moving: Delivery, buyer: User, seller: User, courier: User, stranger: User
+) -> None:
+    def page(user: User, key: object) -> tuple[int, str]:
+        answer = signed_in(user).get(f"/api/v1/topics/delivery:{key}/events")
+        return answer.status_code, answer.json().get("code", "")
+
+    assert [page(one, moving.id) for one in (buyer, seller, courier)] == [(200, "")] * 3
+    refused = [page(stranger, key) for key in (moving.id, uuid7(), "x")]
+    assert refused == [(404, "delivery_not_found")] * 3
 
 
 async def codes_of(socket: PlainSocket, topics: list[str]) -> list[str]:

@@ -1,20 +1,17 @@
-"""What happens elsewhere: a cancelled order takes its delivery along, who leaves hears no more."""
+"""What happens elsewhere: a cancelled order takes its delivery along."""
 
 import pytest
 
 from accounts.models import User
-from delivery import subscribers
 from delivery.models import Courier, Delivery
 from delivery.services.creating import Destination, NewDelivery, create_delivery
 from delivery.tests.factories import bring
 from marketplace.events.subscribe import run_subscribers
-from marketplace.tests.sockets import Sockets, in_thread
 from orders.models import Order
 from orders.services.moves import accept_order, cancel_order
 from orders.tests.factories import make_order
 from shops.models import Shop
-from shops.services.members import remove_member
-from shops.tests.factories import make_product, make_shop, make_staff
+from shops.tests.factories import make_product
 
 
 @pytest.fixture
@@ -75,43 +72,3 @@ class TestCancelledOrders:
         sent.refresh_from_db()
         assert sent.status == "in_transit"
         assert Order.objects.get().status == "shipped"
-
-
-@pytest.mark.django_db(transaction=True)
-async def test_who_works_there_no_more_hears_no_more(
-    sockets: Sockets, shop: Shop, seller: User, stranger: User, delivery: Delivery
-) -> None:
-    await in_thread(make_staff, shop, stranger)
-    await in_thread(run_subscribers)
-    socket = await sockets.plain(stranger)
-    await socket.join(f"delivery:{delivery.id}")
-
-    await in_thread(remove_member, actor=seller, key=str(shop.id), user_id=stranger.public_id)
-    await in_thread(run_subscribers)
-
-    assert (await socket.event("removed"))["reason"] == "removed"
-
-
-@pytest.mark.django_db(transaction=True)
-class TestStaffWhoLeft:
-    def test_are_taken_out_of_the_deliveries_of_the_shops_that_they_left(
-        self, shop: Shop, seller: User, stranger: User, employee: User, delivery: Delivery
-    ) -> None:
-        other = make_shop(seller, "Rugs")
-        for place, user in ((shop, stranger), (shop, employee), (other, stranger)):
-            make_staff(place, user)
-        taken_out: list[tuple[str, str]] = []
-        run_subscribers()
-        for place, user in ((shop, stranger), (shop, employee), (other, stranger)):
-            remove_member(actor=seller, key=str(place.id), user_id=user.public_id)
-        make_staff(shop, employee)
-
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(
-                subscribers, "publish_removal",
-                lambda *, topic, user_id, reason: taken_out.append((topic, user_id)),
-            )  # fmt: skip
-            run_subscribers()
-
-        # Who has come back stays.
-        assert taken_out == [(delivery.topic, stranger.public_id)]

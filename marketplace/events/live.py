@@ -49,7 +49,7 @@ class Control:
 
     kind `revoked`: sessions in `session_ids` have ended. kind `removed`: `user_id` may no longer
     hold `topic`; `reason` is told to him. kind `recheck`: some of those who hold `topic`, whoever
-    they are, may have lost the right.
+    they are, may have lost the right; without a topic, `user_id` to some of those that he holds.
     """
 
     kind: str
@@ -129,9 +129,11 @@ def publish_removal(*, topic: str, user_id: str, reason: str) -> None:
     _publish_control(Control(kind="removed", topic=topic, user_id=user_id, reason=reason))
 
 
-def publish_recheck(*, topic: str) -> None:
-    """Whoever holds the topic without the right leaves it, after the commit that ended a link."""
-    _publish_control(Control(kind="recheck", topic=topic))
+def publish_recheck(*, topic: str = "", user_id: str = "") -> None:
+    """Whoever holds the topic without the right leaves it, or this user whatever he holds so; after
+    the commit that ended a link, or a post that gave him rights to many topics.
+    """
+    _publish_control(Control(kind="recheck", topic=topic, user_id=user_id))
 
 
 def _publish_control(control: Control) -> None:

@@ -160,17 +160,20 @@ class Checks:
                 Control(kind="revoked", session_ids=tuple(str(one) for one in ended))
             )
 
-    def recheck(self, topic: str) -> None:
-        """Some of those who hold this topic may have lost the right."""
-        self._runtime.spawn(self._check_rights(topic))
+    def recheck(self, *, topic: str, user_id: str) -> None:
+        """Some of those who hold this topic may have lost the right, or this user his to some."""
+        self._runtime.spawn(self._check_rights(topic=topic, user_id=user_id))
 
-    async def _check_rights(self, topic: str | None = None) -> None:
-        """Ask again for every topic of everybody: an order to leave one may have been lost."""
+    async def _check_rights(self, *, topic: str = "", user_id: str = "") -> None:
+        """Ask again for this topic, for every topic of this user, or for all of everybody: an order
+        to leave one may have been lost.
+        """
         held = [
             one
             for session in self._runtime.sessions
+            if user_id in ("", session.user_id)
             for one in session.memberships.values()
-            if topic is None or one.ref.topic == topic
+            if topic in ("", one.ref.topic)
         ]
         for start in range(0, len(held), RIGHTS):
             some = held[start : start + RIGHTS]

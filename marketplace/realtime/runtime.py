@@ -190,7 +190,7 @@ class Runtime:
                     if membership.ref.topic == control.topic:
                         session.remove(membership, control.reason)
         elif control.kind == "recheck":
-            self.checks.recheck(control.topic)
+            self.checks.recheck(topic=control.topic, user_id=control.user_id)
 
     # -- connections -----------------------------------------------------------------------------
 

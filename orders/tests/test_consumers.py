@@ -5,11 +5,13 @@ import pytest
 from accounts.models import User
 from marketplace.core.ids import uuid7
 from marketplace.events.subscribe import run_subscribers
+from marketplace.tests.cast import signed_in
 from marketplace.tests.sockets import PlainSocket, Sockets, in_thread
 from orders.services.moves import accept_order, cancel_order, pay_order
 from orders.tests.factories import make_order
 from shops.models import Product
-from shops.tests.factories import make_product, make_shop
+from shops.services.members import remove_member
+from shops.tests.factories import make_product, make_shop, make_staff
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -89,6 +91,51 @@ class TestOrderTopic:
 
         assert [line["title"] for line in joined["order"]["lines"]] == ["Desk lamp"]
         assert len(joined["order"]["shop_orders"]) == 1
+
+    async def test_lets_go_of_who_works_for_its_shop_no_more(
+        self, sockets: Sockets, buyer: User, seller: User, stranger: User, lamp: Product
+    ) -> None:
+        order = await in_thread(make_order, buyer, (lamp, 1))
+        own = await in_thread(make_order, stranger, (lamp, 1))
+        await in_thread(make_staff, lamp.shop, stranger)
+        topic = f"order:{order.id}"
+        former, colleague = await sockets.plain(stranger), await sockets.plain(seller)
+        await former.join(f"order:{own.id}")
+        await former.join(topic)
+        await colleague.join(topic)
+
+        await in_thread(
+            remove_member,
+            actor=seller, key=str(lamp.shop_id), user_id=stranger.public_id,
+        )  # fmt: skip
+        left = await former.event("removed")
+        for one in (order, own):
+            await in_thread(accept_order, actor=seller, order_id=one.id)
+
+        assert (left["topic"], left["reason"]) == (topic, "removed")
+        assert await refused(former, topic) == "order_not_found"
+        # What he ordered himself is his still; so is his colleague's place.
+        assert (await former.event("order_updated"))["order_id"] == str(own.id)
+        assert (await colleague.event("order_updated"))["order_id"] == str(order.id)
+
+
+def page_of(user: User, topic: str) -> tuple[int, str]:
+    """Status and code of the topic's events over HTTP."""
+    answer = signed_in(user).get(f"/api/v1/topics/{topic}/events")
+    return answer.status_code, answer.json().get("code", "")
+
+
+def test_pages_of_events_are_for_who_may_join(
+    buyer: User, seller: User, admin: User, stranger: User, lamp: Product
+) -> None:
+    order = make_order(buyer, (lamp, 1))
+    topic = f"order:{order.id}"
+
+    assert [page_of(one, topic) for one in (buyer, seller, admin)] == [(200, "")] * 3
+    assert [page_of(stranger, one) for one in (topic, f"order:{uuid7()}", "order:x")] == [
+        (404, "order_not_found")
+    ] * 3
+    assert (page_of(admin, "admins"), page_of(seller, "admins")) == ((200, ""), (403, "forbidden"))
 
 
 class TestOtherTopics:

@@ -59,7 +59,8 @@ def change_role(*, actor: User, key: str, user_id: str, role: str) -> ShopMember
 
 @transactional
 def remove_member(*, actor: User, key: str, user_id: str) -> None:
-    """The person works for the shop no more, and his connections leave its topic.
+    """The person works for the shop no more, and his connections leave what he heard as its staff:
+    its topic, its orders, their deliveries.
 
     Anybody may go himself; else one needs a higher role than his.
     Raises ShopNotFound, Forbidden, ShopMemberNotFound, IllegalTransition for the owner.
@@ -77,7 +78,7 @@ def remove_member(*, actor: User, key: str, user_id: str) -> None:
         raise ShopMemberNotFound
     _tell(shop, "shop.member_removed", member, actor=actor)
     public_id = member.user.public_id
-    on_commit(lambda: live.publish_removal(topic=shop.topic, user_id=public_id, reason="removed"))
+    on_commit(lambda: live.publish_recheck(user_id=public_id))
 
 
 def _role_to_give(*, actor: User, shop: Shop, role: str) -> ShopRole:

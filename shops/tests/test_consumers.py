@@ -4,6 +4,7 @@ import pytest
 
 from accounts.models import User
 from marketplace.core.ids import uuid7
+from marketplace.tests.cast import signed_in
 from marketplace.tests.sockets import PlainSocket, Sockets, in_thread
 from shops.models import Shop
 from shops.services.members import remove_member
@@ -15,6 +16,18 @@ pytestmark = pytest.mark.django_db(transaction=True)
 async def refused(socket: PlainSocket, topic: str) -> str:
     answer = await socket.ask(type="join", topic=topic)
     return str(answer["response"]["code"])
+
+
+def test_pages_of_events_are_for_staff(
+    shop: Shop, seller: User, admin: User, stranger: User
+) -> None:
+    def page(user: User, key: object) -> tuple[int, str]:
+        answer = signed_in(user).get(f"/api/v1/topics/shop:{key}/events")
+        return answer.status_code, answer.json().get("code", "")
+
+    assert [page(one, shop.id) for one in (seller, admin)] == [(200, "")] * 2
+    refused = [page(stranger, key) for key in (shop.id, uuid7(), "x")]
+    assert refused == [(404, "shop_not_found")] * 3
 
 
 class TestShopTopic:
