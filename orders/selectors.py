@@ -77,14 +77,6 @@ def parts_of_shop(shop: Shop, *, status: str = "") -> QuerySet[ShopOrder]:
     return found.order_by("-order_id")
 
 
-def orders_of_shop(shop: Shop, *, status: str = "") -> QuerySet[Order]:
-    """Orders with something of this shop in them, newest first."""
-    found = list_orders().filter(shop_orders__shop=shop)
-    if status:
-        found = found.filter(shop_orders__status=status)
-    return found.order_by("-id")
-
-
 def with_parts(orders: Iterable[Order]) -> list[Order]:
     """These orders with lines and parts by shop read: two queries, however many they are."""
     page = list(orders)

@@ -1,7 +1,5 @@
 """Shops, who works for them, what they sell, and how much of it is there."""
 
-from decimal import Decimal
-
 from django.conf import settings
 from django.db import models
 
@@ -186,7 +184,3 @@ class Sku(BaseModel):
     def quantity(self) -> int:
         """How many pieces lie there."""
         return self.available + self.reserved
-
-    def price_in(self, product: Product) -> Decimal:
-        """What one piece costs."""
-        return product.price if self.price is None else self.price

@@ -20,6 +20,7 @@ from orders.services.moves import accept_order, pay_order
 from orders.services.placing import place_order
 from orders.wanted import NewOrder, ShippingAddress, WantedLine
 from shops.models import Shop, Sku
+from shops.services.products import archive_product
 from shops.tests.factories import SIZES, make_product, make_shop
 
 pytestmark = pytest.mark.django_db
@@ -214,6 +215,19 @@ class TestRequest:
         ]
         assert Order.objects.count() == 1
 
+    def test_asks_for_another_product_where_this_one_is_gone(
+        self, room: Room, seller: User, buyer: User, shop: Shop, lamp: Sku
+    ) -> None:
+        make_product(shop, "Vase", stock_quantity=3)
+        talk(room, buyer, "@request Corner Lamp", "Desk lamp")
+        archive_product(actor=seller, key=str(lamp.product_id))
+
+        told = talk(room, buyer, "1", "Vase")
+
+        assert told[0] == "Product not found. Please type the exact product name."
+        assert told[1].startswith("Selected: Vase - ")
+        assert not Order.objects.exists()
+
     def test_waits_for_its_payment_where_nobody_pays_at_the_door(
         self, room: Room, buyer: User, settings: Settings
     ) -> None:
@@ -393,6 +407,16 @@ class TestSetupDelivery:
         assert talk(room, buyer, "@setupdelivery") == [
             "You have no paid order that needs a delivery."
         ]
+
+    def test_ends_where_the_order_has_its_delivery_meanwhile(
+        self, room: Room, shops_room: Room, buyer: User, seller: User, lamp: Sku
+    ) -> None:
+        paid_order_of(buyer, lamp)
+        talk(room, buyer, "@setupdelivery")
+        talk(shops_room, seller, "@setupdelivery", "1", "9 Oak St")
+
+        assert talk(room, buyer, "1") == ["You have no paid order that needs a delivery."]
+        assert Delivery.objects.count() == 1
 
     def test_asks_again_off_its_path(self, room: Room, buyer: User, lamp: Sku) -> None:
         paid_order_of(buyer, lamp)

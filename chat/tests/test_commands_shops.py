@@ -17,6 +17,7 @@ from marketplace.core import health
 from marketplace.core.clock import now
 from marketplace.tests.cast import assert_queries
 from shops.models import Product, Shop, Sku
+from shops.services.shops import close_shop
 from shops.tests.factories import make_product, make_shop, make_staff
 
 pytestmark = pytest.mark.django_db
@@ -392,6 +393,16 @@ class TestCreateProduct:
 
         assert told == ["You need a shop first. Send @createshop to create one."]
 
+    def test_ends_where_the_shop_is_closed_meanwhile(
+        self, room: Room, seller: User, shop: Shop
+    ) -> None:
+        talk(room, seller, "@createproduct")
+        close_shop(actor=seller, key=str(shop.id))
+
+        told = talk(room, seller, "Corner Lamp", "Corner Lamp")
+
+        assert told == ["You need a shop first. Send @createshop to create one."]
+
     def test_lists_the_shops_where_it_knows_none_of_that_name(
         self, room: Room, seller: User, buyer: User, shop: Shop
     ) -> None:
@@ -409,6 +420,7 @@ class TestCreateProduct:
         ("answers", "wrong"),
         [
             (["Corner Lamp"], ["x" * 201, "  "]),
+            (["Corner Lamp", "Lamp"], ["  "]),
             (["Corner Lamp", "Lamp", "It shines."], ["free", "-1", "1.234", "5 EUR"]),
             (["Corner Lamp", "Lamp", "It shines.", "5"], ["many", "-1", "1.5", "1000000001"]),
             (

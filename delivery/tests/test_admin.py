@@ -119,6 +119,15 @@ class TestActions:
         event = Event.objects.filter(topic=waiting.topic).order_by("-seq")[0]
         assert event.actor_id == admin.public_id
 
+    def test_say_that_no_courier_is_free(self, staff: Client, shop: Shop, buyer: User) -> None:
+        waiting = make_delivery(shop, buyer)
+
+        act(staff, "delivery_delivery", "assign_nearest", waiting.id)
+
+        assert "No courier is free." in listed(staff, "delivery_delivery")
+        waiting.refresh_from_db()
+        assert waiting.status == "pending"
+
     def test_cancel(self, staff: Client, delivery: Delivery) -> None:
         act(staff, "delivery_delivery", "cancel_chosen", delivery.id)
         act(staff, "delivery_delivery", "cancel_chosen", delivery.id)

@@ -282,6 +282,19 @@ class TestWhereaboutsOfMany:
         assert not isinstance(found.eta, str)
         assert found.eta.speed_mps == USUAL_MPS
 
+    def test_reckon_with_the_speeds_of_this_attempt_alone(self, moving: Delivery) -> None:
+        slow, quick = now() - timedelta(seconds=60), now() - timedelta(seconds=5)
+        send(moving, fix(away(900), slow, speed_mps=2.0))
+        began = now() - timedelta(seconds=30)
+        Delivery.objects.filter(id=moving.id).update(attempts=1, attempt_at=began)
+        moving.refresh_from_db()
+        send(moving, fix(away(600), quick, speed_mps=10.0))
+
+        found = selectors.whereabouts(moving)
+
+        assert not isinstance(found.eta, str)
+        assert found.eta.speed_mps == 10.0
+
     def test_show_nothing_of_the_attempt_before(self, moving: Delivery) -> None:
         send(moving, fix(away(900), now() - timedelta(seconds=30), speed_mps=5.0))
         Delivery.objects.filter(id=moving.id).update(attempts=1, attempt_at=now())

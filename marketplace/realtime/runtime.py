@@ -29,7 +29,7 @@ from marketplace.core.errors import (
     TokenRevoked,
     Unavailable,
 )
-from marketplace.core.limits import LocalBucket, rates_of
+from marketplace.core.limits import LocalBucket, local_bucket
 from marketplace.core.observe import EVENTS_PUBLISHED
 from marketplace.events import live
 from marketplace.events.live import Control, LiveEvent, Signal
@@ -50,13 +50,12 @@ logger = structlog.get_logger(__name__)
 T = TypeVar("T")
 
 REVOKED_S = 60
-# How much of a limit may come at once, as a multiple of its count.
-BURSTS = {"socket_frames": 2, "signals": 1, "joins": 5, "join_failures": 1, "faults": 0.9}
 IDENTITIES_TOGETHER = 64
 # Calls of one kind that run at once: while one waits for the database another is at work here.
 GATHERING_THREADS = 2
-# Frames that are not understood: the tenth in a minute ends the connection.
-FAULTS = (10, 60)
+# Frames that are not understood: nine in a minute are forgiven, the tenth ends the connection.
+FAULTS_FORGIVEN = 9
+FAULTS_PER_S = 10 / 60
 
 
 class Runtime:
@@ -272,8 +271,9 @@ class Runtime:
 
     def new_bucket(self, name: str) -> LocalBucket:
         """A limit of one connection, as settings have it."""
-        [(count, seconds), *_] = [FAULTS] if name == "faults" else rates_of(name) or [(0, 1)]
-        return LocalBucket(rate=count / seconds, burst=count * BURSTS[name])
+        if name == "faults":
+            return LocalBucket(FAULTS_PER_S, burst=FAULTS_FORGIVEN)
+        return local_bucket(name)
 
     # -- identity --------------------------------------------------------------------------------
 

@@ -28,6 +28,17 @@ class TestCheckedVariances:
             "variances": ["These are 225 choices; a product has at most 200."]
         }
 
+    def test_takes_five_at_most(self) -> None:
+        many = [{"name": name, "options": ["x"]} for name in "abcdef"]
+
+        with pytest.raises(ValidationFailed) as refused:
+            checked_variances(many)
+
+        assert checked_variances(many[:5]) == many[:5]
+        assert refused.value.details["fields"] == {
+            "variances": ["A product has at most 5 of these."]
+        }
+
 
 class TestSkuPlans:
     @pytest.mark.parametrize(

@@ -433,6 +433,23 @@ class TestSkus:
 
         assert list(answer.json()["details"]["fields"]) == ["options"]
 
+    @pytest.mark.parametrize("limit", ["SKUS", "OPTIONS"])
+    def test_are_so_many_at_most(
+        self, client: APIClient, shop: Shop, limit: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        product = make_product(shop, variances=[SIZES])
+        monkeypatch.setattr(f"shops.services.skus.{limit}", 3)
+
+        with assert_events():
+            answer = send(
+                client, "post", f"{PRODUCTS}/{product.id}/skus", {"options": {"Size": "XL"}}
+            )
+
+        assert list(answer.json()["details"]["fields"]) == ["options"]
+        product.refresh_from_db()
+        assert (product.last_number, product.variances) == (3, [SIZES])
+        assert Sku.objects.count() == 3
+
     def test_changes_price_and_stock(self, client: APIClient, shop: Shop) -> None:
         product = make_product(shop, variances=[SIZES])
         sku = Sku.objects.get(code="1-2")
@@ -488,6 +505,27 @@ class TestMedia:
         answer = send(client, "post", path, {"url": "http://example.com/a.jpg"})
 
         assert list(answer.json()["details"]["fields"]) == ["url"]
+
+    def test_shows_a_link_once(self, client: APIClient, path: str) -> None:
+        link = {"url": "https://example.com/a.jpg"}
+        send(client, "post", path, link)
+
+        with assert_events():
+            again = send(client, "post", path, {**link, "tag": "again"})
+
+        assert list(again.json()["details"]["fields"]) == ["url"]
+        assert len(Product.objects.get().media) == 1
+
+    @pytest.mark.parametrize(
+        ("content", "ending"),
+        [(b"\xff\xd8\xff", "jpg"), (b"GIF89a", "gif"), (b"RIFF\x00\x00\x00\x00WEBP", "webp")],
+    )
+    def test_knows_each_kind_by_its_content(
+        self, client: APIClient, path: str, content: bytes, ending: str
+    ) -> None:
+        [one] = self.upload(client, path, content + bytes(32)).json()["media"]
+
+        assert (one["media_type"], one["url"].rpartition(".")[2]) == ("image", ending)
 
     def test_keeps_a_file_for_everybody(
         self, client: APIClient, guest: APIClient, path: str, settings: Settings

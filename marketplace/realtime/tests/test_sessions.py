@@ -113,6 +113,19 @@ class TestOneRoomOnBothProtocols:
         assert [one["payload"]["user_id"] for one in heard] == [buyer.public_id]
         assert not [one for one in await typist.rest() if one.get("event") == "user_typing"]
 
+    async def test_tells_nobody_of_what_is_neither_typing_nor_its_end(
+        self, sockets: Sockets, room: Room, buyer: User, seller: User
+    ) -> None:
+        typist, other = await sockets.plain(buyer), await sockets.plain(seller)
+        for socket in (typist, other):
+            await socket.join(plain_topic(room))
+
+        reply = await typist.command(plain_topic(room), "typing", is_typing="perhaps")
+
+        assert reply["response"]["code"] == "validation_failed"
+        assert list(reply["response"]["details"]["fields"]) == ["is_typing"]
+        assert not [one for one in await other.rest() if one.get("event") == "user_typing"]
+
 
 class TestResume:
     async def test_brings_what_was_missed_and_then_live(
