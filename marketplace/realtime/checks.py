@@ -51,6 +51,7 @@ class Checks:
         self._runtime = runtime
         self._changed: set[str] = set()
         self._own_changed: set[str] = set()
+        self._to_recheck: set[tuple[str, str]] = set()
         self._ticker: asyncio.Task[None] | None = None
         self._ticks = 0
 
@@ -141,6 +142,7 @@ class Checks:
         """What no push told us: newer seqs in the log, sessions that have ended."""
         await self._check_heads()
         await self._check_sessions()
+        await self._recheck()
 
     async def _check_heads(self) -> None:
         topics = [t for t, local in self._runtime.hub.topics.items() if local.next_seq is not None]
@@ -162,7 +164,18 @@ class Checks:
 
     def recheck(self, *, topic: str, user_id: str) -> None:
         """Some of those who hold this topic may have lost the right, or this user his to some."""
-        self._runtime.spawn(self._check_rights(topic=topic, user_id=user_id))
+        self._to_recheck.add((topic, user_id))
+        self._runtime.spawn(self._recheck())
+
+    async def _recheck(self) -> None:
+        """What the database did not answer is asked again by the next check."""
+        while self._to_recheck:
+            topic, user_id = asked = self._to_recheck.pop()
+            try:
+                await self._check_rights(topic=topic, user_id=user_id)
+            except Exception:
+                self._to_recheck.add(asked)
+                raise
 
     async def _check_rights(self, *, topic: str = "", user_id: str = "") -> None:
         """Ask again for this topic, for every topic of this user, or for all of everybody: an order

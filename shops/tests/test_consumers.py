@@ -1,11 +1,13 @@
 """The topic `shop:` on sockets: staff hear what happens, strangers do not know that it exists."""
 
 import pytest
+from django.db import OperationalError
 
 from accounts.models import User
 from marketplace.core.ids import uuid7
+from marketplace.realtime import checks
 from marketplace.tests.cast import signed_in
-from marketplace.tests.sockets import PlainSocket, Sockets, in_thread
+from marketplace.tests.sockets import PlainSocket, Sockets, in_thread, settle
 from shops.models import Shop
 from shops.services.members import remove_member
 from shops.tests.factories import make_product, make_staff
@@ -88,3 +90,29 @@ class TestShopTopic:
 
         assert heard["reason"] == "removed"
         assert await refused(socket, f"shop:{shop.id}") == "shop_not_found"
+
+    async def test_lets_go_of_him_a_little_later_where_the_database_did_not_answer(
+        self,
+        sockets: Sockets,
+        shop: Shop,
+        seller: User,
+        buyer: User,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        asked: list[int] = []
+
+        def fail(memberships: list[object]) -> None:
+            asked.append(len(memberships))
+            raise OperationalError
+
+        await in_thread(make_staff, shop, buyer)
+        socket = await sockets.plain(buyer)
+        await socket.join(f"shop:{shop.id}")
+        with monkeypatch.context() as outage:
+            outage.setattr(checks, "_find_refused", fail)
+            await in_thread(remove_member, actor=seller, key=str(shop.id), user_id=buyer.public_id)
+            await settle(lambda: bool(asked and sockets.runtime.checks._to_recheck))
+
+        await sockets.runtime.checks.check()
+
+        assert (await socket.event("removed"))["topic"] == f"shop:{shop.id}"
